@@ -1,0 +1,36 @@
+# Everything sets itself up from a bare checkout: Python 3.11 or newer and make are all that is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help setup demo test lint bench clean
+help:
+	@echo 'make demo    real DICOM through the whole farm, on embedded servers'
+	@echo 'make test    linters, types, architecture and all tests'
+	@echo 'make bench   figures against cp and other tools, side by side'
+	@echo 'make clean   remove what the above made'
+
+setup: $(VENV)/.done
+$(VENV)/.done: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,test]'
+	@touch $@
+
+demo: setup
+	$(BIN)/farm demo
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/pytest
+
+bench: setup
+	$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf $(VENV) *.egg-info build dist demo-output .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

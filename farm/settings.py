@@ -1,0 +1,140 @@
+"""Every setting of the farm in one frozen object; nothing else reads the environment.
+
+Each field is set by the environment variable `FARM_` plus its name in capitals. The README's table is made from
+`FIELDS_DOC`, so a setting without a line there fails the tests. Secrets are never fields: a setting names the file that
+holds a key, and URLs print with their password hidden.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from farm.errors import BadRecipe, Reason
+
+FIELDS_DOC: dict[str, str] = {
+    "home": "Folder of the embedded servers, keys and logs.",
+    "database_url": "Postgres to use, as a libpq URL; empty: the embedded one.",
+    "broker_url": "Redis or Valkey to use, as a Celery broker URL; empty: the embedded one.",
+    "project": "Name of the project whose keys and mapping are used.",
+    "project_key_file": "File with the project key (0600); empty: keys/project.key under home.",
+    "vault_key_file": "File with the key that seals originals (0600); empty: keys/vault.key under home.",
+    "workers": "Worker processes; 0: one for each processor.",
+    "parcel_instances": "Most instances in one parcel (one Celery message).",
+    "parcel_bytes": "Most bytes of input in one parcel.",
+    "window_messages": "Most messages that wait in the broker at a time.",
+    "window_seconds": "Seconds of measured work that may wait in the broker.",
+    "lease_seconds": "A parcel's lease ends after this time without renewal.",
+    "renew_seconds": "A worker renews its lease this often.",
+    "republish_seconds": "A published instance that nobody leased is published again after this time.",
+    "max_attempts": "Started attempts after which an instance is quarantined.",
+    "task_seconds": "A parcel that runs longer is ended.",
+    "patience_seconds": "`farm run` gives up when something is away and nothing was finished for this time.",
+    "read_limit_bytes": "Instances up to this size are read into memory; larger ones are mapped.",
+    "inflate_limit_bytes": "A deflated data set may inflate to this size at most.",
+    "inflate_ratio": "A deflated data set may inflate by this factor at most.",
+    "embedded_user": "As root, the embedded servers run as this user.",
+    "flower_port": "Port of Flower on loopback for `farm up`; 0: any free port.",
+    "log_level": "Level of the program's own log (DEBUG, INFO, WARNING, ERROR).",
+}
+_SECRET_URLS = frozenset({"database_url", "broker_url"})
+
+
+def _default_home() -> Path:
+    """Return where state lives by default: a place the embedded servers can reach even when started by root."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/farm")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "farm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings in force; see `FIELDS_DOC` for what each one means."""
+
+    home: Path
+    database_url: str = ""
+    broker_url: str = ""
+    project: str = "default"
+    project_key_file: str = ""
+    vault_key_file: str = ""
+    workers: int = 0
+    parcel_instances: int = 64
+    parcel_bytes: int = 64 << 20
+    window_messages: int = 20_000
+    window_seconds: int = 20
+    lease_seconds: int = 20
+    renew_seconds: int = 5
+    republish_seconds: int = 30
+    max_attempts: int = 3
+    task_seconds: int = 300
+    patience_seconds: int = 60
+    read_limit_bytes: int = 64 << 20
+    inflate_limit_bytes: int = 2 << 30
+    inflate_ratio: int = 200
+    embedded_user: str = "nobody"
+    flower_port: int = 5555
+    log_level: str = "INFO"
+
+    @property
+    def project_key_path(self) -> Path:
+        """Return the file of the project key."""
+        return Path(self.project_key_file) if self.project_key_file else self.home / "keys" / "project.key"
+
+    @property
+    def vault_key_path(self) -> Path:
+        """Return the file of the vault key."""
+        return Path(self.vault_key_file) if self.vault_key_file else self.home / "keys" / "vault.key"
+
+    @property
+    def worker_count(self) -> int:
+        """Return how many worker processes to start."""
+        return self.workers or os.cpu_count() or 1
+
+    def to_dict(self) -> dict[str, str | int]:
+        """Return the settings for people: paths as text, passwords in URLs hidden."""
+        shown: dict[str, str | int] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in _SECRET_URLS:
+                value = _redacted(value)
+            shown[field.name] = value if isinstance(value, int) else str(value)
+        return shown
+
+    def __repr__(self) -> str:
+        """Return the settings with passwords hidden, so that no log can hold them."""
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.to_dict().items())})"
+
+
+def _redacted(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the environment; raise `BadRecipe` naming the variable that cannot be used."""
+    environ = os.environ if environ is None else environ
+    given: dict[str, object] = {}
+    for field in fields(Settings):
+        text = environ.get("FARM_" + field.name.upper())
+        if text is None or (text == "" and field.name == "home"):
+            continue
+        given[field.name] = _parsed(field.name, field.type, text)
+    home = given.pop("home", None) or _default_home()
+    return Settings(home=Path(str(home)).absolute(), **given)  # type: ignore[arg-type]
+
+
+def _parsed(name: str, kind: object, text: str) -> object:
+    if kind != "int":
+        return text
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise BadRecipe(Reason.BAD_OPTION, f"FARM_{name.upper()} must be a whole number, zero or more") from None
+    return number
