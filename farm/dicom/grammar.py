@@ -1,0 +1,253 @@
+"""A grammar remembers what to do with the elements that a walk meets.
+
+Instances repeat their headers, so the walk of `farm.dicom.splice` decides each kind of element once. A grammar holds,
+for the eight bytes that open an element (tag, VR and length), a number: positive, the span to keep; negative, the
+span to cut or to swap for a constant. Whatever cannot be answered from those bytes alone (a 32-bit length, a
+sequence, a value that decides) is a `Step`. The rules that it learns from see only the tag, the VR and whether the
+element stands in an item; every byte of the key was compared, so remembering is exact.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from struct import Struct
+from typing import NamedTuple, Protocol
+
+from farm.dicom.dictionary import vr_of
+from farm.dicom.elements import EXPLICIT, IMPLICIT, ITEM_END, PIXEL_DATA, UNDEFINED, Data, Dialect, Header
+from farm.dicom.skip import Skipper
+from farm.errors import BadInput, Reason
+
+_ALTERNATIVES = 4  # stretches that begin alike
+_REMEMBERED = 50_000  # headers a grammar holds before it starts afresh: bounded memory on hostile input
+
+
+class Rule(IntEnum):
+    """What to do with an element."""
+
+    KEEP = 0
+    CUT = 1
+    SWAP = 2  # replace the element by a constant one (empty or dummy)
+    ASK = 3  # the editor gives the new value
+    NOTE = 4  # keep it, and tell the editor where it stands
+    STOP = 5  # the walk has seen enough
+
+
+class Kind(IntEnum):
+    """What a `Step` asks of the walk: the rules' answers, and what the structure of the data set adds to them."""
+
+    KEEP = 0
+    CUT = 1
+    SWAP = 2
+    ASK = 3
+    NOTE = 4
+    STOP = 5
+    HEAD = 6  # keep the value under a rewritten header
+    ENTER = 7  # go into a sequence
+    ITEM_END = 8
+    PHASE = 9  # the top-level phase ends before this element
+    STRETCH = 10  # stretches begin with such an element; see `farm.dicom.stretch`
+
+
+class Step(NamedTuple):
+    """A remembered answer that needs more than the element's first eight bytes; `length` -1: read it there."""
+
+    kind: Kind
+    tag: int
+    vr: str
+    size: int
+    length: int
+    items: bool = False  # of undefined length, it would be a sequence of items and not of fragments
+    new: bytes = b""
+
+
+class Span(NamedTuple):
+    """Where a noted element stands: its header, its value, its end (delimiters of an undefined length included)."""
+
+    tag: int
+    vr: str
+    start: int
+    value: int
+    end: int
+    defined: bool
+
+
+Edit = tuple[int, int, bytes]
+"""Replace the bytes from the first offset up to the second by the third; an insertion where both are equal."""
+
+
+class Stretch(NamedTuple):
+    """Consecutive elements whose headers were seen before; see `farm.dicom.stretch`. Offsets are from its start.
+
+    `layout` unpacks the headers, `heads` is what they must be. `asks` are (step, start, end) of values that the editor
+    gives; `ranges` are (offset of the length, length without the asks, first ask, last ask) of items and sequences
+    whose length depends on the answers.
+    """
+
+    size: int
+    layout: Struct
+    heads: tuple[bytes, ...]
+    edits: tuple[Edit, ...]
+    grown: int
+    asks: tuple[tuple[Step, int, int], ...]
+    ranges: tuple[tuple[int, int, int, int], ...]
+    notes: tuple[Span, ...]
+
+
+class Rules(Protocol):
+    """The policy as the walk sees it; answers depend on nothing but the arguments."""
+
+    def rule(self, tag: int, vr: str, *, nested: bool) -> Rule:
+        """Return what to do with an element."""
+
+    def swap(self, tag: int, vr: str, dialect: Dialect) -> bytes:
+        """Return the encoded element that takes the place of a SWAP."""
+
+
+class Grammar:
+    """What is remembered about elements in one place: a dialect, the rules, and top level or items.
+
+    `limit` is the tag at which a top-level phase ends, where the editor may insert elements; 0 for none. `floor` is the
+    tag up to which nothing may come any more: behind Pixel Data, a lower tag is not part of the data set. With
+    `rewrite` an implicit data set comes out explicit.
+    """
+
+    __slots__ = (
+        "dialect",
+        "floor",
+        "inner",
+        "limit",
+        "memo",
+        "nested",
+        "rewrite",
+        "rules",
+        "steps",
+        "stretches",
+        "swaps",
+        "unknown",
+    )
+
+    def __init__(self, rules: Rules, dialect: Dialect, *, limit: int = 0, floor: int = 0, nested: bool = False) -> None:
+        self.rules, self.dialect, self.nested = rules, dialect, nested
+        self.limit, self.floor = limit, floor
+        self.rewrite = False
+        self.memo: dict[bytes, int] = {}
+        self.swaps: dict[bytes, bytes] = {}
+        self.steps: dict[bytes, Step] = {}
+        self.stretches: dict[bytes, tuple[Step, tuple[Stretch, ...]]] = {}
+        self.inner: Grammar = self  # of the items of a sequence
+        self.unknown: Grammar = self  # of the items of a sequence written as UN, which are implicit (PS3.5 6.2.2)
+
+    @property
+    def target(self) -> Dialect:
+        """Return the dialect of what is written."""
+        return EXPLICIT if self.rewrite else self.dialect
+
+    def learn(self, data: Data, at: int, end: int) -> Step:
+        """Decide what to do with the element at an offset, and remember it for its like."""
+        step = self.decide(data, at, end)
+        if len(self.memo) + len(self.steps) > _REMEMBERED:
+            for remembered in (self.memo, self.swaps, self.steps, self.stretches):
+                remembered.clear()
+        self.keep(data[at : at + 8], step)
+        return step
+
+    def keep(self, head: bytes, step: Step) -> None:
+        """Remember a step: as a span where the first eight bytes of its like say all."""
+        if step.kind > Kind.SWAP or step.length < 0 or step.length == UNDEFINED:
+            self.steps[head] = step
+            return
+        span = step.size + step.length
+        self.memo[head] = span if step.kind is Kind.KEEP else -span
+        if step.kind is Kind.SWAP:
+            self.swaps[head] = step.new
+
+    def decide(self, data: Data, at: int, end: int) -> Step:
+        """Read the header at an offset and return what to do with the element."""
+        return self._step(self.dialect.header(data, at, end))
+
+    def add_stretch(self, stretch: Stretch, fallback: Step) -> None:
+        """Remember a stretch by its first eight bytes, before older ones that begin alike."""
+        head = stretch.heads[0][:8]
+        known = self.stretches.get(head, (fallback, ()))[1]
+        others = tuple(other for other in known if other.heads != stretch.heads)
+        self.stretches[head] = (fallback, (stretch, *others)[:_ALTERNATIVES])
+        self.memo.pop(head, None)
+        self.steps[head] = Step(Kind.STRETCH, fallback.tag, fallback.vr, fallback.size, fallback.length)
+
+    def _step(self, header: Header) -> Step:
+        tag, vr, size, length = header
+        if tag >> 16 == 0xFFFE:
+            if tag != ITEM_END or not self.nested:
+                raise BadInput(Reason.BAD_STRUCTURE, "a delimiter stands where an element should")
+            return Step(Kind.ITEM_END, tag, vr, size, length)
+        if self.floor and tag <= self.floor:
+            return Step(Kind.STOP, tag, vr, size, length)
+        if self.limit and tag >= self.limit:
+            return Step(Kind.PHASE, tag, vr, size, length)
+        known = -1 if size == 12 else length
+        rule = self.rules.rule(tag, meant(tag, vr), nested=self.nested)
+        items = _is_sequence(tag, vr)
+        if rule is Rule.SWAP and length:
+            return Step(Kind.SWAP, tag, vr, size, known, items, self.rules.swap(tag, meant(tag, vr), self.target))
+        if rule in {Rule.KEEP, Rule.SWAP}:  # an empty value needs no dummy
+            kind = Kind.HEAD if self.rewrite else Kind.KEEP
+            if (items and length == UNDEFINED and size == 8) or (meant(tag, vr) == "SQ"):
+                kind = Kind.ENTER
+            return Step(kind, tag, vr, size, known, items)
+        return Step(Kind(rule), tag, vr, size, known, items)
+
+
+def meant(tag: int, vr: str) -> str:
+    """Return the VR that an element written as UN really has (PS3.5 6.2.2 note 2)."""
+    return vr_of(tag) if vr == "UN" else vr
+
+
+def _is_sequence(tag: int, vr: str) -> bool:
+    """Tell whether, with undefined length, it would hold items and not the fragments of Pixel Data (PS3.5 7.5, A.4)."""
+    return tag != PIXEL_DATA and vr not in {"OB", "OW", "OF", "OD", "OL", "OV"}
+
+
+class Noting:
+    """Rules that note some tags, keep all else, and stop behind a top-level tag: for a walk that only looks."""
+
+    def __init__(self, tags: frozenset[int], stop_behind: int = 0xFFFFFFFF) -> None:
+        """Note these tags, at any depth."""
+        self._tags, self._stop_behind = tags, stop_behind
+
+    def rule(self, tag: int, vr: str, *, nested: bool) -> Rule:
+        """Note it, keep it, or stop."""
+        del vr
+        if tag in self._tags:
+            return Rule.NOTE
+        return Rule.STOP if tag > self._stop_behind and not nested else Rule.KEEP
+
+    def swap(self, tag: int, vr: str, dialect: Dialect) -> bytes:
+        """Never asked for."""
+        del tag, vr, dialect
+        return b""
+
+
+class Plan:
+    """The grammars of one policy in one dialect: a chain of top-level phases, and the items'.
+
+    A phase ends before each tag of `inserts`, in ascending order; there the editor may insert elements. With `rewrite`
+    an implicit data set comes out explicit.
+    """
+
+    __slots__ = ("phases", "skipper", "target", "unknown_skipper")
+
+    def __init__(self, rules: Rules, dialect: Dialect, inserts: tuple[int, ...] = (), *, rewrite: bool = False) -> None:
+        rewrite = rewrite and not dialect.explicit
+        self.target = EXPLICIT if rewrite else dialect
+        inner, unknown = (Grammar(rules, how, nested=True) for how in (dialect, IMPLICIT))
+        self.skipper, self.unknown_skipper = Skipper(dialect), Skipper(IMPLICIT)
+        self.phases = (
+            *(Grammar(rules, dialect, limit=tag) for tag in inserts),
+            Grammar(rules, dialect, limit=PIXEL_DATA + 1),
+            Grammar(rules, dialect, floor=PIXEL_DATA),
+        )
+        for grammar in (*self.phases, inner):
+            grammar.inner, grammar.unknown, grammar.rewrite = inner, unknown, rewrite
+        # A sequence written as UN comes out as SQ with explicit items: readers stumble over the other form.
+        unknown.rewrite = self.target is EXPLICIT

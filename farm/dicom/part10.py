@@ -1,0 +1,169 @@
+"""The file around the data set: preamble, File Meta Information, transfer syntax (PS3.10 section 7).
+
+Files come without preamble, without meta, with a wrong group length or with a transfer syntax that the data set belies.
+What can be told from the bytes themselves is repaired; what cannot is `BadInput`. A new file's meta is always built
+afresh, so nothing of the old one (AE titles, private information, the preamble) is handed on (PS3.15 E.1.1).
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+
+from farm.dicom import syntaxes
+from farm.dicom.elements import BIG, EXPLICIT, IMPLICIT, ITEM, Data, Dialect, is_vr
+from farm.dicom.syntaxes import TransferSyntax
+from farm.errors import BadInput, Reason
+
+IMPLEMENTATION_CLASS_UID = b"2.25.304743265298327409571986208171205487301"
+IMPLEMENTATION_VERSION = b"DICOM_FARM_1"
+DICOMDIR_CLASS = b"1.2.840.10008.1.3.10"
+_MARK = b"DICM"
+_FIRST_GROUPS = (0x0002, 0x0008)  # a data set without File Meta Information opens with group 0008
+_INFLATED_FREELY = 64 << 20  # a deflated data set may grow to this size whatever its ratio
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How far a deflated data set may inflate: bytes, and times its own size once past 64 MiB."""
+
+    inflated_bytes: int = 2 << 30
+    inflated_ratio: int = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part10:
+    """A file as read: its data set stands in `data` from `start` on, written in `dialect`."""
+
+    data: Data
+    start: int
+    syntax: TransferSyntax
+    dialect: Dialect
+    sop_class: bytes
+
+
+def parse(data: Data, limits: Limits | None = None) -> Part10:
+    """Find the data set in a file; raise `BadInput` where it is not DICOM or its syntax cannot be told.
+
+    With `limits` None a deflated data set is not inflated, and `data` is the file's.
+    """
+    if not len(data):
+        raise BadInput(Reason.EMPTY_FILE)
+    start = _meta_start(data)
+    meta, start = _read_meta(data, start)
+    sop_class = meta.get(0x00020002, b"")
+    if sop_class == DICOMDIR_CLASS:
+        raise BadInput(Reason.DICOMDIR)
+    uid = meta.get(0x00020010, b"").decode("ascii", "replace")
+    declared = syntaxes.find(uid)
+    if uid and declared is None:
+        raise BadInput(Reason.UNKNOWN_SYNTAX)
+    if declared is not None and declared.deflated:
+        if limits is not None:
+            data, start = _inflated(data, start, limits), 0
+        return Part10(data=data, start=start, syntax=declared, dialect=EXPLICIT, sop_class=sop_class)
+    dialect = _dialect(data, start)
+    syntax = _agreed(declared, dialect)
+    return Part10(data=data, start=start, syntax=syntax, dialect=dialect, sop_class=sop_class)
+
+
+def _meta_start(data: Data) -> int:
+    """Return where File Meta Information, or the data set of a file without any, begins."""
+    if data[128:132] == _MARK:
+        return 132
+    if data[:4] == _MARK:
+        return 4
+    group = int.from_bytes(data[:2], "little")
+    swapped = int.from_bytes(data[:2], "big")
+    explicit = is_vr(data[4:6])
+    if len(data) > 8 and (
+        (explicit and (group in _FIRST_GROUPS or swapped == _FIRST_GROUPS[1]))
+        or (group == _FIRST_GROUPS[1] and data[2] < 0x20 and int.from_bytes(data[4:8], "little") <= 64)
+    ):
+        return 0
+    raise BadInput(Reason.NOT_DICOM)
+
+
+def _read_meta(data: Data, at: int) -> tuple[dict[int, bytes], int]:
+    """Read group 0002 element by element (its own group length may be wrong); return it and where it ends."""
+    meta: dict[int, bytes] = {}
+    end = len(data)
+    dialect = EXPLICIT if is_vr(data[at + 4 : at + 6]) else IMPLICIT
+    while data[at : at + 2] == b"\x02\x00":
+        header = dialect.header(data, at, end)
+        at += header.size
+        if header.length > end - at:
+            raise BadInput(Reason.TRUNCATED)
+        meta[header.tag] = data[at : at + header.length].rstrip(b"\0 ")
+        at += header.length
+    return meta, at
+
+
+def _dialect(data: Data, at: int) -> Dialect:
+    """Tell from the first element how the data set is written."""
+    head = data[at : at + 8]
+    if len(head) < 8:
+        raise BadInput(Reason.TRUNCATED)
+    if is_vr(head[4:6]):
+        return BIG if head[0] == 0 and head[1] else EXPLICIT
+    if int.from_bytes(head[:2], "little") << 16 | int.from_bytes(head[2:4], "little") == ITEM:
+        raise BadInput(Reason.BAD_STRUCTURE, "the data set opens with an item")
+    return IMPLICIT
+
+
+def _agreed(declared: TransferSyntax | None, dialect: Dialect) -> TransferSyntax:
+    """Return the syntax that is both declared and true; headers are believed before the declaration."""
+    if declared is not None and declared.encapsulated:
+        if dialect is not EXPLICIT:
+            raise BadInput(Reason.BAD_STRUCTURE, "an encapsulated syntax is always explicit VR little endian")
+        return declared
+    uid = {EXPLICIT: syntaxes.EXPLICIT_LITTLE, IMPLICIT: syntaxes.IMPLICIT_LITTLE, BIG: syntaxes.EXPLICIT_BIG}[dialect]
+    found = syntaxes.find(uid)
+    if found is None:
+        raise BadInput(Reason.UNKNOWN_SYNTAX)
+    return found
+
+
+def _inflated(data: Data, start: int, limits: Limits) -> bytes:
+    """Inflate a deflated data set (PS3.5 A.5), never further than the limits say."""
+    ratio = max(_INFLATED_FREELY, limits.inflated_ratio * (len(data) - start))
+    cap = min(limits.inflated_bytes, ratio)
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        body = stream.decompress(memoryview(data)[start:], cap)
+        over = bool(stream.unconsumed_tail) and bool(stream.decompress(stream.unconsumed_tail, 1))
+    except zlib.error:
+        raise BadInput(Reason.BAD_DEFLATE) from None
+    if over:
+        raise BadInput(Reason.INFLATES_TOO_FAR)
+    if not stream.eof:
+        raise BadInput(Reason.TRUNCATED)
+    return body
+
+
+def deflated(segments: list[bytes | memoryview]) -> bytes:
+    """Deflate a data set; the stream is padded to even length (PS3.5 A.5)."""
+    stream = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+    body = b"".join([*(stream.compress(segment) for segment in segments), stream.flush()])
+    return body + b"\0" * (len(body) % 2)
+
+
+def header(syntax: TransferSyntax, sop_class: bytes, sop_instance: bytes) -> bytes:
+    """Return a new preamble and File Meta Information (PS3.10 table 7.1-1)."""
+    before, after = _constant_meta(syntax.uid, sop_class)
+    instance = EXPLICIT.element(0x00020003, "UI", sop_instance)
+    length = EXPLICIT.element(0x00020000, "UL", (len(before) + len(instance) + len(after)).to_bytes(4, "little"))
+    return b"".join((bytes(128), _MARK, length, before, instance, after))
+
+
+@lru_cache(maxsize=256)
+def _constant_meta(syntax: str, sop_class: bytes) -> tuple[bytes, bytes]:
+    """Return what stands before and behind the instance's UID in File Meta Information."""
+    version = EXPLICIT.element(0x00020001, "OB", b"\0\1")
+    after = (
+        EXPLICIT.element(0x00020010, "UI", syntax.encode()),
+        EXPLICIT.element(0x00020012, "UI", IMPLEMENTATION_CLASS_UID),
+        EXPLICIT.element(0x00020013, "SH", IMPLEMENTATION_VERSION),
+    )
+    return version + EXPLICIT.element(0x00020002, "UI", sop_class), b"".join(after)

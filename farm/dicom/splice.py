@@ -1,0 +1,345 @@
+"""The splice: edit a data set instead of rebuilding it.
+
+A walk passes over the headers of the original bytes and yields *edits*: spans to cut or to replace. What no edit
+touches is never decoded; `assemble` joins the untouched runs and the new pieces into segments, and large runs (pixels)
+stay views of the original. So a malformed value that is kept cannot break the output, and no parser's repair can alter
+it.
+
+What to do with an element is remembered by a `Grammar` (see there why that is exact and fast). Sequences are walked
+with an explicit stack: nesting is limited (64), never recursive. When something inside a defined-length item changes
+size, the lengths of its parents are patched as each of them closes (PS3.5 section 7.5).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from farm.dicom.elements import MAX_DEPTH, PIXEL_DATA, UNDEFINED, Data, Dialect
+from farm.dicom.grammar import Edit, Grammar, Kind, Plan, Span, Step
+from farm.errors import BadInput, Reason
+
+_VIEWED = 16_384  # bytes from which a kept run is handed on as a view: below, copying is cheaper than a segment
+
+
+class Editor(Protocol):
+    """What decides by value, for one instance."""
+
+    def ask(self, tag: int, value: bytes) -> bytes:
+        """Return the new value of an ASK element."""
+
+    def insert(self, phase: int, dialect: Dialect) -> bytes:
+        """Return the encoded elements to insert where the given phase ends."""
+
+    def settle(self, tag: int, vr: str) -> str:
+        """Return the one VR of an attribute whose dictionary VR is a choice, such as `US or SS`."""
+
+
+class Onlooker:
+    """An editor for a walk that only looks: it changes nothing."""
+
+    def ask(self, tag: int, value: bytes) -> bytes:
+        """Leave the value."""
+        del tag
+        return value
+
+    def insert(self, phase: int, dialect: Dialect) -> bytes:
+        """Insert nothing."""
+        del phase, dialect
+        return b""
+
+    def settle(self, tag: int, vr: str) -> str:
+        """Leave the VR."""
+        del tag
+        return vr
+
+
+_Level = tuple[Grammar, int, int, int, int, int, int, Step]
+"""An open sequence. To come back to: the grammar, limit, item's length field and growth around it. Its own: start,
+end (-1: it lasts up to its delimiter), growth before it, and the step that opened it."""
+
+
+class Walk:
+    """One pass over a data set; afterwards `edits`, `notes` and `end` tell what was found.
+
+    `end` is the offset behind the last element: what follows it is not part of the data set. While walking, the limit
+    is where the elements of the open item (or the data set) end, and growth is how many bytes the output has more.
+    """
+
+    __slots__ = (
+        "_data",
+        "_editor",
+        "_grammar",
+        "_grown",
+        "_phase",
+        "_plan",
+        "_stack",
+        "edits",
+        "end",
+        "notes",
+        "stretched",
+    )
+
+    def __init__(self, data: Data, plan: Plan, editor: Editor) -> None:
+        self._data, self._plan, self._editor = data, plan, editor
+        self._grammar = plan.phases[0]
+        self._phase = self._grown = 0
+        self._stack: list[_Level] = []
+        self.edits: list[Edit] = []
+        self.notes: list[Span] = []
+        self.end = 0
+        self.stretched = 0  # bytes that stretches covered
+
+    def run(self, at: int, end: int) -> None:
+        """Walk the data set between two offsets; raise `BadInput` where it cannot be read."""
+        stack, limit, item_at, item_grown = self._stack, end, -1, 0
+        while True:
+            at, step, length = self._elements(at, limit)
+            if at >= limit:
+                if not stack:
+                    break
+                if at > limit or item_at < 0:
+                    raise BadInput(Reason.BAD_STRUCTURE, "an item does not end where its length says")
+                if self._grown != item_grown:
+                    self._patch(item_at, limit - item_at - 4 + self._grown - item_grown)
+            elif step.kind is Kind.ITEM_END:
+                if item_at >= 0:
+                    raise BadInput(Reason.BAD_STRUCTURE, "a delimiter ends an item of defined length")
+                at += 8
+            elif step.kind is Kind.PHASE:
+                self._next_phase(at, last=step is PIXELS_PASSED)
+                continue
+            elif step.kind is Kind.STOP:
+                break
+            elif step.kind not in _ENTERED or not step.items:
+                at = self._pass(at, step, limit)
+                continue
+            else:
+                at = self._enter(at, step, length, (limit, item_at, item_grown))
+            at, limit, item_at, item_grown = self._next_item(at)
+        if at > end:
+            raise BadInput(Reason.TRUNCATED)
+        self._next_phase(at, last=True)
+        self.end = at
+
+    def _elements(self, at: int, limit: int) -> tuple[int, Step, int]:
+        """Pass over the elements of one item; stop at its end, or at one that changes where the walk stands."""
+        data, grammar, grown = self._data, self._grammar, self._grown
+        span_of, swap_of, step_of, add = grammar.memo.get, grammar.swaps.get, grammar.steps.get, self.edits.append
+        step, length = BEHIND, 0
+        while at < limit:
+            head = data[at : at + 8]
+            span = span_of(head, 0)
+            if span > 0:
+                at += span
+                continue
+            if span:
+                new = swap_of(head, b"")
+                add((at, at - span, new))
+                grown += span + len(new)
+                at -= span
+                continue
+            step = step_of(head) or self._learned(at, limit)
+            if step.kind == Kind.STRETCH:
+                self._grown = grown
+                end = self._stretch(at, limit)
+                grown = self._grown
+                if end > at:
+                    at = end
+                    continue
+                step = grammar.stretches[head][0]
+            kind, tag, vr, size, length, _, _ = step
+            if length < 0:
+                length = grammar.dialect.long(data, at + 8)
+            if length == UNDEFINED or kind >= Kind.ENTER or kind == Kind.STOP:
+                break
+            end = at + size + length
+            if end > limit:
+                raise BadInput(Reason.BAD_STRUCTURE if self._stack else Reason.TRUNCATED)
+            if kind == Kind.NOTE:
+                self.notes.append(Span(tag, vr, at, at + size, end, defined=True))
+                if tag == PIXEL_DATA and not self._stack:
+                    at, step = end, PIXELS_PASSED
+                    break
+            elif kind != Kind.KEEP:
+                grown += self._change(step, at, end)
+            at = end
+        self._grown = grown
+        return at, step, length
+
+    def _learned(self, at: int, limit: int) -> Step:
+        """Learn an element; at top level, what cannot be one may be bytes behind the data set."""
+        try:
+            return self._grammar.learn(self._data, at, limit)
+        except BadInput:
+            behind = self._phase == len(self._plan.phases) - 1 or not any(self._data[at:limit])
+            if self._stack or not behind:
+                raise
+            return BEHIND
+
+    def _change(self, step: Step, at: int, end: int) -> int:
+        """Record the edit of one element, and return by how much it grows the output."""
+        kind, tag, vr, size, _, _, new = step
+        start = at
+        if kind == Kind.ASK:
+            value = self._data[at + size : end]
+            answer = self._editor.ask(tag, value)
+            if answer == value and not self._grammar.rewrite:
+                return 0
+            new = self._grammar.target.element(tag, self._editor.settle(tag, vr), answer)
+        elif kind == Kind.HEAD:
+            new = self._grammar.target.pack_header(tag, self._editor.settle(tag, vr), end - at - size)
+            end = at + size
+        elif kind == Kind.SWAP and end == at + size:
+            return 0
+        self.edits.append((start, end, new))
+        return len(new) - (end - start)
+
+    def _next_phase(self, at: int, *, last: bool = False) -> None:
+        """End a top-level phase, or all that are left: insert what the editor has for this place."""
+        for phase in range(self._phase, len(self._plan.phases) - 1 if last else self._phase + 1):
+            new = self._editor.insert(phase, self._plan.target)
+            if new:
+                self.edits.append((at, at, new))
+            self._phase = phase + 1
+        self._grammar = self._plan.phases[self._phase]
+
+    def _pass(self, at: int, step: Step, limit: int) -> int:
+        """Pass over an element of undefined length as a whole, and do what its step says."""
+        value = at + step.size
+        if step.items:
+            skipper = self._plan.unknown_skipper if step.vr == "UN" else self._plan.skipper
+            end = skipper.end(self._data, value, limit)
+        else:
+            end = self._fragments(value, limit)
+        if step.kind is Kind.NOTE:
+            self.notes.append(Span(step.tag, step.vr, at, value, end, defined=False))
+        elif step.kind in {Kind.CUT, Kind.SWAP}:
+            self.edits.append((at, end, step.new))
+            self._grown += len(step.new) - (end - at)
+        if step.tag == PIXEL_DATA and not self._stack:
+            self._next_phase(end, last=True)
+        return end
+
+    def _fragments(self, at: int, limit: int) -> int:
+        """Return the offset behind encapsulated fragments and their delimiter (PS3.5 A.4)."""
+        data = self._data
+        while at + 8 <= limit:
+            mark, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+            at += 8
+            if mark == _LITTLE_END:
+                return at
+            if mark != _LITTLE_ITEM or length == UNDEFINED:
+                raise BadInput(Reason.BAD_STRUCTURE, "something other than a fragment stands in Pixel Data")
+            at += length
+        raise BadInput(Reason.TRUNCATED)
+
+    def _stretch(self, at: int, limit: int) -> int:
+        """Pass over the first known stretch that fits here; return the same offset where none does."""
+        data = self._data
+        for stretch in self._grammar.stretches[data[at : at + 8]][1]:
+            size, layout, heads, edits, grown, asks, ranges, notes = stretch
+            if at + size <= limit and layout.unpack_from(data, at) == heads:
+                break
+        else:
+            return at
+        self.stretched += size
+        for start, end, new in edits:
+            self.edits.append((at + start, at + end, new))
+        growths = [self._change(step, at + start, at + end) for step, start, end in asks]
+        for field, length, first, last in ranges:
+            self._patch(at + field, length + sum(growths[first:last]))
+        for tag, vr, start, value, end, defined in notes:
+            self.notes.append(Span(tag, vr, at + start, at + value, at + end, defined))
+        self._grown += grown + sum(growths)
+        return at + size
+
+    def _patch(self, at: int, length: int) -> None:
+        """Replace a 32-bit length."""
+        self.edits.append((at, at + 4, self._grammar.dialect.pack_long(length)))
+
+    # Sequences.
+
+    def _enter(self, at: int, step: Step, length: int, around: tuple[int, int, int]) -> int:
+        """Open a sequence: remember what is around it and go to its first item."""
+        if len(self._stack) >= MAX_DEPTH:
+            raise BadInput(Reason.TOO_DEEP)
+        grammar = self._grammar
+        value = at + step.size
+        end = value + length if length != UNDEFINED else -1
+        if end > around[0]:
+            raise BadInput(Reason.BAD_STRUCTURE if self._stack else Reason.TRUNCATED)
+        self._stack.append((grammar, *around, at, end, self._grown, step))
+        if step.vr == "UN" and grammar.dialect.big_endian:
+            raise BadInput(Reason.BAD_STRUCTURE, "a big endian data set holds a little endian sequence written as UN")
+        self._grammar = grammar.unknown if step.vr == "UN" else grammar.inner
+        return value
+
+    def _next_item(self, at: int) -> tuple[int, int, int, int]:
+        """Between items: open the next one or close the sequence; return offset, limit, item's length field, growth."""
+        _, limit, _, _, _, end, _, _ = level = self._stack[-1]
+        if at == end:
+            return self._leave(at, level)
+        if end >= 0:
+            limit = end
+        if at + 8 > limit:
+            raise BadInput(Reason.BAD_STRUCTURE, "a sequence does not end where its length says")
+        data, dialect = self._data, self._grammar.dialect
+        mark = data[at : at + 4]
+        if mark == dialect.item_mark:
+            length = dialect.long(data, at + 4)
+            if length == UNDEFINED:
+                return at + 8, limit, -1, self._grown
+            if at + 8 + length > limit:
+                raise BadInput(Reason.BAD_STRUCTURE, "an item is longer than its sequence")
+            return at + 8, at + 8 + length, at + 4, self._grown
+        if mark == dialect.end_mark and end < 0:
+            return self._leave(at + 8, level)
+        raise BadInput(Reason.BAD_STRUCTURE, "something other than an item stands in a sequence")
+
+    def _leave(self, at: int, level: _Level) -> tuple[int, int, int, int]:
+        """Close a sequence: patch or rewrite its header, or drop it as a whole, and go back to the item around it."""
+        self._stack.pop()
+        rewrite = self._grammar.rewrite
+        self._grammar, limit, item_at, item_grown, start, end, grown, step = level
+        value = start + step.size
+        if rewrite:  # its items were implicit and are explicit now, and so is its header
+            length = UNDEFINED if end < 0 else at - value + self._grown - grown
+            new = self._grammar.target.pack_header(step.tag, "SQ", length)
+            self.edits.append((start, value, new))
+            self._grown += len(new) - step.size
+        elif self._grown != grown and end >= 0:
+            self._patch(value - 4, end - value + self._grown - grown)
+        return at, limit, item_at, item_grown
+
+
+_LITTLE_ITEM = bytes.fromhex("feff00e0")
+_LITTLE_END = bytes.fromhex("feffdde0")
+_ENTERED = frozenset({Kind.ENTER, Kind.KEEP, Kind.HEAD})
+BEHIND = Step(Kind.STOP, 0, "", 0, 0)
+PIXELS_PASSED = Step(Kind.PHASE, PIXEL_DATA, "", 0, 0)
+
+
+def assemble(data: Data, edits: list[Edit], start: int, end: int) -> list[bytes | memoryview]:
+    """Return the edited bytes between two offsets as segments; long kept runs are views of `data`, never copied.
+
+    Edits may come in any order and must not overlap.
+    """
+    segments: list[bytes | memoryview] = []
+    pieces: list[bytes] = []
+    view = memoryview(data)
+    at = start
+    for first, last, new in sorted(edits):
+        if first - at >= _VIEWED:
+            segments += (b"".join(pieces), view[at:first])
+            pieces = []
+        elif first > at:
+            pieces.append(data[at:first])
+        if new:
+            pieces.append(new)
+        at = last
+    if end - at >= _VIEWED:
+        segments += (b"".join(pieces), view[at:end])
+    else:
+        pieces.append(data[at:end])
+        segments.append(b"".join(pieces))
+    return [segment for segment in segments if len(segment)]
