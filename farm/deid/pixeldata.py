@@ -1,0 +1,55 @@
+"""Pixel Data as long as its frames: what stands behind them is not pixels, and goes (PS3.5 section 8.1.1).
+
+Native Pixel Data of odd length is padded by one byte, which can carry something too: it is written as NUL. Pixel Data
+shorter than its frames is refused: a reader would show what is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from farm.dicom.elements import BIG, Dialect
+from farm.dicom.grammar import Edit, Span
+from farm.dicom.part10 import Part10
+from farm.errors import BadInput, Reason
+
+_SAMPLES, _PHOTOMETRIC, _FRAMES, _ROWS, _COLUMNS, _BITS = (0x00280000 + n for n in (2, 4, 8, 0x10, 0x11, 0x100))
+_SUBSAMPLED = frozenset({b"YBR_FULL_422", b"YBR_PARTIAL_422"})
+
+
+def edits(source: Part10, span: Span, fact: Callable[[int], bytes], target: Dialect, vr: str) -> list[Edit]:
+    """Return the edits that bring native Pixel Data to the length of its frames and its header to the target dialect.
+
+    `fact` gives the value of a top-level attribute. Raises `BadInput` where Pixel Data is shorter than its frames, or
+    native where the transfer syntax says encapsulated and the other way round (PS3.5 A.4).
+    """
+    if span.defined == source.syntax.encapsulated:
+        raise BadInput(Reason.UNKNOWN_SYNTAX, "Pixel Data is not written as its transfer syntax says")
+    length = span.end - span.value
+    if not span.defined or not length:
+        return []
+    frames = _frames_length(fact, big_endian=source.dialect is BIG)
+    if length < frames:
+        raise BadInput(Reason.PIXEL_LENGTH, expected=frames, found=length)
+    even = frames + frames % 2
+    changed: list[Edit] = []
+    if length != even or target is not source.dialect:
+        changed.append((span.start, span.value, target.pack_header(span.tag, vr, even)))
+    if length != even or (even != frames and source.data[span.end - 1]):
+        changed.append((span.value + frames, span.end, b"\0" * (even - frames)))
+    return changed
+
+
+def _frames_length(fact: Callable[[int], bytes], *, big_endian: bool) -> int:
+    """Return how many bytes the frames take (PS3.5 section 8.2), without padding."""
+    order = "big" if big_endian else "little"
+
+    def number(tag: int) -> int:
+        return int.from_bytes(fact(tag)[:2], order)  # type: ignore[arg-type]
+
+    rows, columns, bits = number(_ROWS), number(_COLUMNS), number(_BITS)
+    samples = 2 if fact(_PHOTOMETRIC).strip(b"\0 ") in _SUBSAMPLED else number(_SAMPLES) or 1
+    text = fact(_FRAMES).strip(b"\0 ") or b"1"
+    if not (rows and columns and bits and text.isdigit()):
+        raise BadInput(Reason.PIXEL_LENGTH, "what describes the pixels is missing")
+    return (rows * columns * samples * bits * int(text) + 7) // 8

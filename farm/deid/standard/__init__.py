@@ -1,0 +1,1 @@
+"""Facts of the standard as data, generated and never edited."""

@@ -1,0 +1,1 @@
+"""What a frame is, and how Pixel Data becomes frames and frames become Pixel Data."""

@@ -1,0 +1,1 @@
+"""The DICOM upper layer without input or output, and its shells."""
