@@ -75,7 +75,7 @@ MEANING: dict[Reason, str] = {
     Reason.BAD_DEFLATE: "The deflated data set does not inflate.",
     Reason.INFLATES_TOO_FAR: "The deflated data set inflates past the limit.",
     Reason.UNKNOWN_SYNTAX: "The transfer syntax is not known, so the data set cannot be read.",
-    Reason.NO_SOP_CLASS: "SOP Class UID is missing.",
+    Reason.NO_SOP_CLASS: "SOP Class UID is missing or not a UID.",
     Reason.NO_UID: "Study, Series or SOP Instance UID is missing.",
     Reason.NO_SUBJECT: "Patient ID is empty and the recipe names no fallback.",
     Reason.BAD_UID: "A UID that has to be replaced is not a UID.",

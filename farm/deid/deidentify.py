@@ -17,7 +17,7 @@ from farm.deid.policy import Action, basic
 from farm.deid.uids import WELL_KNOWN, components
 from farm.dicom.dictionary import vr_of
 from farm.dicom.elements import PIXEL_DATA, Dialect
-from farm.dicom.grammar import Edit, Noting, Plan, Rule, Span
+from farm.dicom.grammar import Edit, Noting, Plan, Rule
 from farm.dicom.part10 import Part10
 from farm.dicom.splice import Onlooker, Walk
 from farm.dicom.stretch import Lessons
@@ -34,6 +34,9 @@ _NOTED = frozenset(
 )
 _CODE_VALUE = frozenset({0x00080100})
 _CUT_LATER = markers.TAGS | {ISSUER}
+_IDENTITY = frozenset({PATIENT_NAME, PATIENT_ID})
+_UIDS = frozenset({SOP_INSTANCE, STUDY, SERIES})
+_BINARY = frozenset({SAMPLES, ROWS, COLUMNS, BITS, SIGN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +101,7 @@ class _Instance:
 
     def uid(self, original: bytes) -> bytes:
         """Map one UID and remember that it was."""
-        if original.startswith(WELL_KNOWN):
+        if original in WELL_KNOWN:
             return original
         new = self.uids[original] = self.mapping.uid(original)
         return new
@@ -122,24 +125,30 @@ class _Instance:
             return "OB"
         return "OW"
 
-    def spans(self, *tags: int) -> list[Span]:
-        """Return the noted elements with one of these tags, in order."""
-        return [span for span in self.walk.notes if span.tag in tags]
-
     def fact(self, tag: int) -> bytes:
-        """Return the value of a noted attribute; empty where it is absent. The first one counts."""
+        """Return the value of an attribute noted so far; empty where it is absent. The first one counts."""
         for span in self.walk.notes:
-            if span[0] == tag:
-                return bytes(self.data[span.value : span.end])
+            if span.tag == tag:
+                return self.data[span.value : span.end]
         return b""
+
+    def facts(self) -> dict[int, bytes]:
+        """Return the values of all noted attributes but Pixel Data, without padding; empty where one is absent."""
+        facts = dict.fromkeys(_NOTED, b"")
+        for tag, _, _, value, end, _ in reversed(self.walk.notes):
+            if tag != PIXEL_DATA:
+                facts[tag] = self.data[value:end].strip(b"\0 ") if tag not in _BINARY else self.data[value:end]
+        return facts
 
     def _prior_codes(self) -> tuple[bytes, ...]:
         """Return the code values that stand in an earlier De-identification Method Code Sequence."""
         codes: list[bytes] = []
-        for span in self.spans(markers.METHOD_CODES):
+        for span in self.walk.notes:
+            if span.tag != markers.METHOD_CODES:
+                continue
             walk = Walk(self.data, Plan(Noting(_CODE_VALUE), self.dialect), Onlooker())
             walk.run(span.start, span.end)
-            codes += [bytes(self.data[code.value : code.end]) for code in walk.notes]
+            codes += [self.data[code.value : code.end] for code in walk.notes]
         return tuple(codes)
 
 
@@ -153,54 +162,54 @@ def deidentify(source: Part10, mapping: Mapping, *, fallback: bool, domain: str,
     editor = _Instance(source, lessons, mapping)
     editor.walk.run(source.start, len(source.data))
     lessons.learn(editor.walk, source.start)
-    facts = {tag: editor.fact(tag).strip(b"\0 ") for tag in (SOP_CLASS, SOP_INSTANCE, STUDY, SERIES)}
-    if not facts[SOP_CLASS]:
+    facts = editor.facts()
+    if facts[SOP_CLASS].strip(b"0123456789.") or not facts[SOP_CLASS]:
         raise BadInput(Reason.NO_SOP_CLASS)
     if not (facts[SOP_INSTANCE] and facts[STUDY] and facts[SERIES]):
         raise BadInput(Reason.NO_UID)
-    subject = _subject(editor, facts, fallback=fallback, domain=domain)
+    subject = _subject(mapping, facts, fallback=fallback, domain=domain)
     edits = editor.walk.edits
-    edits += _later(editor, plan, source, subject)
-    for tag in (BURNED_IN, RECOGNIZABLE):
-        facts[tag] = editor.fact(tag)
-    uids = tuple((old.decode("latin-1"), new.decode("ascii")) for old, new in editor.uids.items())
+    edits += _later(editor, plan, source, subject.pseudonym.encode(), facts)
+    uids = tuple([(old.decode("latin-1"), new.decode("ascii")) for old, new in editor.uids.items()])
     return Deidentified(
         edits=edits,
         end=editor.walk.end,
         target=plan.target,
         facts=facts,
-        uids={tag: editor.ask(tag, facts[tag]).decode("ascii", "replace") for tag in (SOP_INSTANCE, STUDY, SERIES)},
+        uids={tag: editor.ask(tag, facts[tag]).decode("ascii") for tag in (SOP_INSTANCE, STUDY, SERIES)},
         mapped=Mapped(uids=uids, subject=subject),
         counts={"edits": len(edits), "uids": len(uids), "trailing_bytes": len(source.data) - editor.walk.end},
     )
 
 
-def _subject(editor: _Instance, facts: dict[int, bytes], *, fallback: bool, domain: str) -> MappedSubject:
+def _subject(mapping: Mapping, facts: dict[int, bytes], *, fallback: bool, domain: str) -> MappedSubject:
     """Return what stands for the subject: by issuer and Patient ID, or by the study where the recipe says so."""
-    patient_id = editor.fact(PATIENT_ID).strip(b"\0 ")
-    if patient_id:
-        return editor.mapping.subject(subjects.canonical(editor.fact(ISSUER) or domain.encode(), patient_id))
+    if facts[PATIENT_ID]:
+        return mapping.subject(subjects.canonical(facts[ISSUER] or domain.encode(), facts[PATIENT_ID]))
     if not fallback:
         raise BadInput(Reason.NO_SUBJECT)
-    return editor.mapping.subject(subjects.canonical(b"study", facts[STUDY]))
+    return mapping.subject(subjects.canonical(b"study", facts[STUDY]))
 
 
-def _later(editor: _Instance, plan: Plan, source: Part10, subject: MappedSubject) -> list[Edit]:
+def _later(editor: _Instance, plan: Plan, source: Part10, pseudonym: bytes, facts: dict[int, bytes]) -> list[Edit]:
     """Return the edits of noted elements: identity and UIDs replaced, old markers cut, the rest rewritten if asked."""
     edits: list[Edit] = []
+    target, rewrite = plan.target, plan.target is not source.dialect
     for span in editor.walk.notes:
         tag, vr, start, value, end, _ = span
-        if tag in _CUT_LATER:
+        if tag in _IDENTITY:
+            if end == value and tag == PATIENT_NAME and not rewrite:
+                continue
+            new = target.element(tag, editor.settle(tag, vr), pseudonym)
+        elif tag in _UIDS:
+            new = target.element(tag, "UI", editor.ask(tag, editor.data[value:end]))
+        elif tag in _CUT_LATER:
             new = b""
-        elif tag in {PATIENT_NAME, PATIENT_ID} and (end > value or tag == PATIENT_ID):
-            new = plan.target.element(tag, editor.settle(tag, vr), subject.pseudonym.encode())
-        elif tag in {SOP_INSTANCE, STUDY, SERIES}:
-            new = plan.target.element(tag, "UI", editor.ask(tag, editor.data[value:end]))
         elif tag == PIXEL_DATA:
-            edits += pixeldata.edits(source, span, editor.fact, plan.target, editor.settle(tag, vr))
+            edits += pixeldata.edits(source, span, facts, target, editor.settle(tag, vr))
             continue
-        elif plan.target is not source.dialect:
-            new = plan.target.pack_header(tag, editor.settle(tag, vr), end - value)
+        elif rewrite:
+            new = target.pack_header(tag, editor.settle(tag, vr), end - value)
             end = value
         else:
             continue

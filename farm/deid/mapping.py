@@ -50,6 +50,7 @@ class KeyedMapping:
         """Derive from this key; a bounded number of results is remembered."""
         self._key = key
         self._uids: dict[bytes, bytes] = {}
+        self._subject = MappedSubject(original="", pseudonym="", date_shift_days=0)  # the one asked for last
 
     def uid(self, original: bytes) -> bytes:
         """Return the keyed UID of an original."""
@@ -62,8 +63,10 @@ class KeyedMapping:
 
     def subject(self, original: str) -> MappedSubject:
         """Return the keyed pseudonym and date shift of a subject."""
-        return MappedSubject(
-            original=original,
-            pseudonym=subjects.pseudonym(self._key, original),
-            date_shift_days=subjects.date_shift(self._key, original),
-        )
+        if original != self._subject.original:
+            self._subject = MappedSubject(
+                original=original,
+                pseudonym=subjects.pseudonym(self._key, original),
+                date_shift_days=subjects.date_shift(self._key, original),
+            )
+        return self._subject

@@ -6,9 +6,10 @@ shorter than its frames is refused: a reader would show what is not there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Literal
 
-from farm.dicom.elements import BIG, Dialect
+from farm.dicom.elements import Dialect
 from farm.dicom.grammar import Edit, Span
 from farm.dicom.part10 import Part10
 from farm.errors import BadInput, Reason
@@ -17,10 +18,10 @@ _SAMPLES, _PHOTOMETRIC, _FRAMES, _ROWS, _COLUMNS, _BITS = (0x00280000 + n for n 
 _SUBSAMPLED = frozenset({b"YBR_FULL_422", b"YBR_PARTIAL_422"})
 
 
-def edits(source: Part10, span: Span, fact: Callable[[int], bytes], target: Dialect, vr: str) -> list[Edit]:
+def edits(source: Part10, span: Span, facts: Mapping[int, bytes], target: Dialect, vr: str) -> list[Edit]:
     """Return the edits that bring native Pixel Data to the length of its frames and its header to the target dialect.
 
-    `fact` gives the value of a top-level attribute. Raises `BadInput` where Pixel Data is shorter than its frames, or
+    `facts` holds the values of top-level attributes. Raises `BadInput` where Pixel Data is shorter than its frames, or
     native where the transfer syntax says encapsulated and the other way round (PS3.5 A.4).
     """
     if span.defined == source.syntax.encapsulated:
@@ -28,7 +29,7 @@ def edits(source: Part10, span: Span, fact: Callable[[int], bytes], target: Dial
     length = span.end - span.value
     if not span.defined or not length:
         return []
-    frames = _frames_length(fact, big_endian=source.dialect is BIG)
+    frames = _frames_length(facts, source.dialect.order)
     if length < frames:
         raise BadInput(Reason.PIXEL_LENGTH, expected=frames, found=length)
     even = frames + frames % 2
@@ -40,16 +41,15 @@ def edits(source: Part10, span: Span, fact: Callable[[int], bytes], target: Dial
     return changed
 
 
-def _frames_length(fact: Callable[[int], bytes], *, big_endian: bool) -> int:
+def _frames_length(facts: Mapping[int, bytes], order: Literal["little", "big"]) -> int:
     """Return how many bytes the frames take (PS3.5 section 8.2), without padding."""
-    order = "big" if big_endian else "little"
 
     def number(tag: int) -> int:
-        return int.from_bytes(fact(tag)[:2], order)  # type: ignore[arg-type]
+        return int.from_bytes(facts[tag][:2], order)
 
     rows, columns, bits = number(_ROWS), number(_COLUMNS), number(_BITS)
-    samples = 2 if fact(_PHOTOMETRIC).strip(b"\0 ") in _SUBSAMPLED else number(_SAMPLES) or 1
-    text = fact(_FRAMES).strip(b"\0 ") or b"1"
+    samples = 2 if facts[_PHOTOMETRIC] in _SUBSAMPLED else number(_SAMPLES) or 1
+    text = facts[_FRAMES] or b"1"
     if not (rows and columns and bits and text.isdigit()):
         raise BadInput(Reason.PIXEL_LENGTH, "what describes the pixels is missing")
     return (rows * columns * samples * bits * int(text) + 7) // 8

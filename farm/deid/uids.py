@@ -8,9 +8,11 @@ syntaxes and well-known instances, not patients' data.
 
 from __future__ import annotations
 
+from pydicom._uid_dict import UID_dictionary
+
 from farm.deid.keys import ProjectKey
 
-WELL_KNOWN = b"1.2.840.10008."
+WELL_KNOWN = frozenset(uid.encode() for uid in UID_dictionary)
 _VERSION = 8 << 76
 _VARIANT = 2 << 62
 _CLEAR = ~((0xF << 76) | (0x3 << 62))

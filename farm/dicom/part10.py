@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from farm.dicom import syntaxes
-from farm.dicom.elements import BIG, EXPLICIT, IMPLICIT, ITEM, Data, Dialect, is_vr
+from farm.dicom.elements import BIG, EXPLICIT, IMPLICIT, ITEM, Data, Dialect, Header, is_vr
 from farm.dicom.syntaxes import TransferSyntax
 from farm.errors import BadInput, Reason
 
@@ -85,18 +85,26 @@ def _meta_start(data: Data) -> int:
     raise BadInput(Reason.NOT_DICOM)
 
 
+_META_WANTED = frozenset({0x00020002, 0x00020010})
+_META_HEADERS: dict[bytes, Header] = {}
+_REMEMBERED = 1_000
+
+
 def _read_meta(data: Data, at: int) -> tuple[dict[int, bytes], int]:
-    """Read group 0002 element by element (its own group length may be wrong); return it and where it ends."""
+    """Read group 0002 element by element (its own length may be wrong); return what is wanted and where it ends."""
     meta: dict[int, bytes] = {}
     end = len(data)
     dialect = EXPLICIT if is_vr(data[at + 4 : at + 6]) else IMPLICIT
     while data[at : at + 2] == b"\x02\x00":
-        header = dialect.header(data, at, end)
-        at += header.size
-        if header.length > end - at:
+        head = data[at : at + 8]
+        tag, _, size, length = _META_HEADERS.get(head) or dialect.header(data, at, end)
+        if size == 8 and dialect.explicit and len(_META_HEADERS) < _REMEMBERED:
+            _META_HEADERS[head] = Header(tag, "", size, length)
+        at += size + length
+        if at > end:
             raise BadInput(Reason.TRUNCATED)
-        meta[header.tag] = data[at : at + header.length].rstrip(b"\0 ")
-        at += header.length
+        if tag in _META_WANTED:
+            meta[tag] = data[at - length : at].rstrip(b"\0 ")
     return meta, at
 
 

@@ -6,9 +6,9 @@ Where all the headers of a stretch stand at the same places again, the walk woul
 values: so its edits are applied as they are, and only values that decide (UIDs) are looked at. Every header byte is
 compared, so this is as exact as walking; it takes a sixth of the time.
 
-A `Lessons` decides when to learn. At the top level two consecutive instances are traced and what both have alike
-becomes stretches; in sequences the items that repeat within one instance do. Learning costs about three walks, so it
-backs off where it does not pay: series of one instance, irregular reports.
+`Lessons` decides when to learn. At the top level, elements that have been of the same size in every traced instance
+become stretches, split where one varies; in sequences the items that repeat within one instance do. Learning costs
+about three walks, so it backs off where it does not pay: series of one instance, irregular reports.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ _SHORTEST = 64  # bytes: below, walking is as fast
 _LONGEST = 65_536  # bytes of one stretch
 _POOR = 2_048  # header bytes outside stretches from which a lesson may pay
 _LONGEST_WAIT = 4_096  # instances between lessons that did not pay
+_WELL = 64  # instances that go well for the wait to halve
+_REMEMBERED = 20_000  # tags whose size is remembered: bounded memory on hostile input
 
 
 class _Element(NamedTuple):
@@ -209,15 +211,21 @@ def _joined(edits: list[Edit]) -> list[Edit]:
 
 
 class Lessons:
-    """Decides when a plan's walks are traced, and learns stretches from them."""
+    """Decides when a plan's walks are traced, and learns stretches from them.
 
-    __slots__ = ("_pause", "_plan", "_previous", "_wait")
+    A lesson is due when the headers outside stretches are long. The pause before the next one doubles with each lesson,
+    and halves again for every so many instances that went well.
+    """
+
+    __slots__ = ("_pause", "_plan", "_seen", "_varying", "_wait", "_well")
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._previous: TracedWalk | None = None
-        self._pause = 1  # instances to pass before the next lesson
-        self._wait = 1  # what the pause becomes after a lesson that did not pay
+        self._pause = 1
+        self._wait = 1
+        self._well = 0
+        self._seen: dict[tuple[int, bytes], tuple[bytes, int]] = {}
+        self._varying: set[tuple[int, bytes]] = set()
 
     def walk(self, data: Data, editor: Editor) -> Walk:
         """Return a walk to be run over a data set, traced where a lesson is due."""
@@ -228,24 +236,46 @@ class Lessons:
     def learn(self, walk: Walk, start: int) -> None:
         """Learn from a walk that was run from an offset, or decide whether a lesson may pay soon."""
         if isinstance(walk, TracedWalk):
-            self._take(walk)
+            _learn_items(walk)
+            self._learn_elements(walk)
+            self._pause = self._wait
+            self._wait = min(2 * self._wait, _LONGEST_WAIT)
             return
         pixels = sum(note.end - note.value for note in walk.notes if note.tag == PIXEL_DATA)
-        if walk.end - start - pixels - walk.stretched < _POOR:
-            self._wait = max(1, self._wait // 2)
-        else:
+        if walk.end - start - pixels - walk.stretched >= _POOR:
             self._pause -= 1
-
-    def _take(self, walk: TracedWalk) -> None:
-        """Learn the items that repeat, and with the walk before, what both have alike at the top level."""
-        _learn_items(walk)
-        if self._previous is None:
-            self._previous = walk
             return
-        _learn_elements(walk, self._previous)
-        self._previous = None
-        self._pause = self._wait
-        self._wait = min(2 * self._wait, _LONGEST_WAIT)
+        self._well += 1
+        if self._well % _WELL == 0:
+            self._wait = max(1, self._wait // 2)
+
+    def _learn_elements(self, walk: TracedWalk) -> None:
+        """Remember runs of top-level elements that have always had the same header and size."""
+        if len(self._seen) > _REMEMBERED:
+            self._seen.clear()
+            self._varying.clear()
+        run: list[_Element] = []
+        for element in walk.elements:
+            if run and (element.grammar is not run[0].grammar or element.start != run[-1].end):
+                _remember(walk, run[0].grammar, run[0].start, run[-1].end)
+                run = []
+            if self._is_steady(element):
+                run.append(element)
+            elif run:
+                _remember(walk, run[0].grammar, run[0].start, run[-1].end)
+                run = []
+        if run:
+            _remember(walk, run[0].grammar, run[0].start, run[-1].end)
+
+    def _is_steady(self, element: _Element) -> bool:
+        """Tell whether an element was seen before and never of another size; remember it."""
+        size = element.end - element.start
+        tag = (id(element.grammar), element.head[:4])
+        before = self._seen.setdefault(tag, (element.head, 0))
+        self._seen[tag] = (element.head, size)
+        if before[1] and before != (element.head, size):
+            self._varying.add(tag)
+        return bool(before[1]) and tag not in self._varying and size < _LONGEST
 
 
 def _learn_items(walk: TracedWalk) -> None:
@@ -260,23 +290,6 @@ def _learn_items(walk: TracedWalk) -> None:
             _remember(walk, grammar, start, end)
             seen[walk.head(start), end - start] = 0
             covered = end
-
-
-def _learn_elements(walk: TracedWalk, previous: TracedWalk) -> None:
-    """Remember runs of top-level elements that stood in both walks, in the same order and of the same size."""
-    before = {(id(e.grammar), e.head, e.end - e.start): index for index, e in enumerate(previous.elements)}
-    run: list[_Element] = []
-    last = -2
-    for element in walk.elements:
-        index = before.get((id(element.grammar), element.head, element.end - element.start), -2)
-        if run and (index != last + 1 or element.start != run[-1].end or element.grammar is not run[0].grammar):
-            _remember(walk, run[0].grammar, run[0].start, run[-1].end)
-            run = []
-        if index >= 0 and element.end - element.start < _LONGEST:
-            run.append(element)
-        last = index
-    if run:
-        _remember(walk, run[0].grammar, run[0].start, run[-1].end)
 
 
 def _remember(walk: TracedWalk, grammar: Grammar, start: int, end: int) -> None:
