@@ -1,0 +1,1 @@
+"""Numbered changes of the ledger's schema; `farm.database.migrate` applies them."""

@@ -1,0 +1,1 @@
+"""Numbered changes of the registry's schema; `farm.database.migrate` applies them."""
