@@ -19,6 +19,7 @@ from farm.dicom.skip import Skipper
 from farm.errors import BadInput, Reason
 
 _ALTERNATIVES = 4  # stretches that begin alike
+_TRUSTED, _GIVEN_UP = 64, -24  # how far hits count in favour of stretches, and misses against them
 _REMEMBERED = 50_000  # headers a grammar holds before it starts afresh: bounded memory on hostile input
 
 
@@ -104,6 +105,13 @@ class Rules(Protocol):
         """Return the encoded element that takes the place of a SWAP."""
 
 
+class Teacher(Protocol):
+    """Learns from the items that a walk meets; see `farm.dicom.stretch`."""
+
+    def item(self, data: Data, grammar: Grammar, start: int, end: int) -> None:
+        """Look at an item that fits no stretch: its content begins and ends at these offsets; -1: at its delimiter."""
+
+
 class Grammar:
     """What is remembered about elements in one place: a dialect, the rules, and top level or items.
 
@@ -121,6 +129,8 @@ class Grammar:
         "nested",
         "rewrite",
         "rules",
+        "scores",
+        "skipper",
         "steps",
         "stretches",
         "swaps",
@@ -131,10 +141,12 @@ class Grammar:
         self.rules, self.dialect, self.nested = rules, dialect, nested
         self.limit, self.floor = limit, floor
         self.rewrite = False
+        self.skipper = Skipper(dialect)
         self.memo: dict[bytes, int] = {}
         self.swaps: dict[bytes, bytes] = {}
         self.steps: dict[bytes, Step] = {}
         self.stretches: dict[bytes, tuple[Step, tuple[Stretch, ...]]] = {}
+        self.scores: dict[bytes, int] = {}  # by the same key: hits less misses
         self.inner: Grammar = self  # of the items of a sequence
         self.unknown: Grammar = self  # of the items of a sequence written as UN, which are implicit (PS3.5 6.2.2)
 
@@ -147,7 +159,7 @@ class Grammar:
         """Decide what to do with the element at an offset, and remember it for its like."""
         step = self.decide(data, at, end)
         if len(self.memo) + len(self.steps) > _REMEMBERED:
-            for remembered in (self.memo, self.swaps, self.steps, self.stretches):
+            for remembered in (self.memo, self.swaps, self.steps, self.stretches, self.scores):
                 remembered.clear()
         self.keep(data[at : at + 8], step)
         return step
@@ -165,6 +177,15 @@ class Grammar:
     def decide(self, data: Data, at: int, end: int) -> Step:
         """Read the header at an offset and return what to do with the element."""
         return self._step(self.dialect.header(data, at, end))
+
+    def score(self, head: bytes, gain: int) -> None:
+        """Count a hit or a miss of the stretches that begin with a header; give up what mostly misses."""
+        score = self.scores.get(head, 0) + gain
+        self.scores[head] = min(score, _TRUSTED)
+        if score < _GIVEN_UP:
+            fallback, _ = self.stretches.pop(head)
+            del self.scores[head], self.steps[head]
+            self.keep(head, fallback)
 
     def add_stretch(self, stretch: Stretch, fallback: Step) -> None:
         """Remember a stretch by its first eight bytes, before older ones that begin alike."""
@@ -235,13 +256,13 @@ class Plan:
     an implicit data set comes out explicit.
     """
 
-    __slots__ = ("phases", "skipper", "target", "unknown_skipper")
+    __slots__ = ("phases", "target", "teacher")
 
     def __init__(self, rules: Rules, dialect: Dialect, inserts: tuple[int, ...] = (), *, rewrite: bool = False) -> None:
         rewrite = rewrite and not dialect.explicit
         self.target = EXPLICIT if rewrite else dialect
         inner, unknown = (Grammar(rules, how, nested=True) for how in (dialect, IMPLICIT))
-        self.skipper, self.unknown_skipper = Skipper(dialect), Skipper(IMPLICIT)
+        self.teacher: Teacher | None = None
         self.phases = (
             *(Grammar(rules, dialect, limit=tag) for tag in inserts),
             Grammar(rules, dialect, limit=PIXEL_DATA + 1),

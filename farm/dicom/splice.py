@@ -70,6 +70,7 @@ class Walk:
         "_editor",
         "_grammar",
         "_grown",
+        "_item",
         "_phase",
         "_plan",
         "_stack",
@@ -84,6 +85,7 @@ class Walk:
         self._grammar = plan.phases[0]
         self._phase = self._grown = 0
         self._stack: list[_Level] = []
+        self._item = (-1, -1)  # where the content of the item opened last begins and ends; -1: at its delimiter
         self.edits: list[Edit] = []
         self.notes: list[Span] = []
         self.end = 0
@@ -146,7 +148,7 @@ class Walk:
                 if end > at:
                     at = end
                     continue
-                step = grammar.stretches[head][0]
+                step = grammar.stretches[head][0] if head in grammar.stretches else self._learned(at, limit)
             kind, tag, vr, size, length, _, _ = step
             if length < 0:
                 length = grammar.dialect.long(data, at + 8)
@@ -207,8 +209,8 @@ class Walk:
         """Pass over an element of undefined length as a whole, and do what its step says."""
         value = at + step.size
         if step.items:
-            skipper = self._plan.unknown_skipper if step.vr == "UN" else self._plan.skipper
-            end = skipper.end(self._data, value, limit)
+            inside = self._grammar.unknown if step.vr == "UN" else self._grammar.inner
+            end = inside.skipper.end(self._data, value, limit)
         else:
             end = self._fragments(value, limit)
         if step.kind is Kind.NOTE:
@@ -235,13 +237,18 @@ class Walk:
 
     def _stretch(self, at: int, limit: int) -> int:
         """Pass over the first known stretch that fits here; return the same offset where none does."""
-        data = self._data
-        for stretch in self._grammar.stretches[data[at : at + 8]][1]:
+        data, grammar = self._data, self._grammar
+        head = data[at : at + 8]
+        for stretch in grammar.stretches[head][1]:
             size, layout, heads, edits, grown, asks, ranges, notes = stretch
             if at + size <= limit and layout.unpack_from(data, at) == heads:
                 break
         else:
+            grammar.score(head, -1)
+            if at == self._item[0] and self._plan.teacher:
+                self._plan.teacher.item(data, grammar, *self._item)
             return at
+        grammar.score(head, 1)
         self.stretched += size
         for start, end, new in edits:
             self.edits.append((at + start, at + end, new))
@@ -287,11 +294,19 @@ class Walk:
         mark = data[at : at + 4]
         if mark == dialect.item_mark:
             length = dialect.long(data, at + 4)
+            at += 8
             if length == UNDEFINED:
-                return at + 8, limit, -1, self._grown
-            if at + 8 + length > limit:
-                raise BadInput(Reason.BAD_STRUCTURE, "an item is longer than its sequence")
-            return at + 8, at + 8 + length, at + 4, self._grown
+                self._item = (at, -1)
+                item_at = -1
+            else:
+                self._item = (at, at + length)
+                item_at = at - 4
+                if at + length > limit:
+                    raise BadInput(Reason.BAD_STRUCTURE, "an item is longer than its sequence")
+                limit = at + length
+            if self._plan.teacher and data[at : at + 8] not in self._grammar.stretches:
+                self._plan.teacher.item(data, self._grammar, *self._item)
+            return at, limit, item_at, self._grown
         if mark == dialect.end_mark and end < 0:
             return self._leave(at + 8, level)
         raise BadInput(Reason.BAD_STRUCTURE, "something other than an item stands in a sequence")

@@ -7,19 +7,20 @@ values: so its edits are applied as they are, and only values that decide (UIDs)
 compared, so this is as exact as walking; it takes a sixth of the time.
 
 `Lessons` decides when to learn. At the top level, elements that have been of the same size in every traced instance
-become stretches, split where one varies; in sequences the items that repeat within one instance do. Learning costs
-about three walks, so it backs off where it does not pay: series of one instance, irregular reports.
+become stretches, split where one varies. In sequences the content of an item does, when a second one begins alike.
+Learning costs about three walks, so it backs off where it does not pay: series of one instance, irregular reports.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from contextlib import suppress
 from struct import Struct
 from typing import NamedTuple
 
 from farm.dicom.elements import PIXEL_DATA, UNDEFINED, Data
 from farm.dicom.grammar import Edit, Grammar, Kind, Plan, Span, Step, Stretch
-from farm.dicom.splice import BEHIND, PIXELS_PASSED, Editor, Walk
+from farm.dicom.splice import BEHIND, PIXELS_PASSED, Editor, Onlooker, Walk
 from farm.errors import BadInput, Reason
 
 _SHORTEST = 64  # bytes: below, walking is as fast
@@ -42,14 +43,13 @@ class _Element(NamedTuple):
 class TracedWalk(Walk):
     """A walk that uses no stretches and writes down where it meets headers, and what it does with each."""
 
-    __slots__ = ("_open", "asks", "elements", "headers", "items", "lengths", "plain", "rewritten")
+    __slots__ = ("_untraced", "asks", "elements", "headers", "lengths", "plain", "rewritten")
 
     def __init__(self, data: Data, plan: Plan, editor: Editor) -> None:
         super().__init__(data, plan, editor)
-        self._open: list[tuple[int, bool]] = []  # of each open sequence: where its open item's content starts
+        self._untraced = 0  # the end of a sequence whose items are not traced
         self.headers: list[tuple[int, int]] = []  # offset and size of every header, delimiters included
         self.elements: list[_Element] = []
-        self.items: list[tuple[Grammar, int, int]] = []  # the content of every closed item
         self.lengths: list[tuple[int, int]] = []  # a 32-bit length, and the end of what it counts
         self.asks: list[tuple[Step, int, int]] = []
         self.plain: list[Edit] = []  # edits that depend on headers alone
@@ -58,6 +58,8 @@ class TracedWalk(Walk):
     def _elements(self, at: int, limit: int) -> tuple[int, Step, int]:
         """Pass over elements one by one, deciding each anew."""
         data, grammar = self._data, self._grammar
+        if at < self._untraced:
+            return super()._elements(at, limit)
         while at < limit:
             try:
                 step = grammar.decide(data, at, limit)
@@ -103,7 +105,10 @@ class TracedWalk(Walk):
     def _enter(self, at: int, step: Step, length: int, around: tuple[int, int, int]) -> int:
         """Write down an opened sequence."""
         value = super()._enter(at, step, length, around)
-        self._open.append((-1, False))
+        if len(self._stack) == 1:
+            end = value + length if length != UNDEFINED else self._grammar.skipper.end(self._data, value, around[0])
+            if end - at >= _LONGEST:  # too long for a stretch: what is in it is walked as ever
+                self._untraced = end
         if length != UNDEFINED:
             self.lengths.append((value - 4, value + length))
         if self._grammar.rewrite:
@@ -111,22 +116,18 @@ class TracedWalk(Walk):
         return value
 
     def _next_item(self, at: int) -> tuple[int, int, int, int]:
-        """Write down the item that ended here and the one that begins."""
-        start, defined = self._open.pop()
-        if start >= 0:
-            self.items.append((self._grammar, start, at if defined else at - 8))
+        """Write down the header of an item, or the end of a sequence."""
         depth, level = len(self._stack), self._stack[-1]
         place = super()._next_item(at)
         if len(self._stack) == depth:
             self.headers.append((at, 8))
-            self._open.append((place[0], place[2] >= 0))
             if place[2] >= 0:
                 self.lengths.append((place[2], place[1]))
         else:
             if level[5] < 0:
                 self.headers.append((at, 8))
             if not self._stack:
-                self.elements.append(_Element(self._grammar, self._data[level[4] : level[4] + 8], level[4], place[0]))
+                self.elements.append(_Element(self._grammar, self.head(level[4]), level[4], place[0]))
         return place
 
     def head(self, at: int) -> bytes:
@@ -210,6 +211,16 @@ def _joined(edits: list[Edit]) -> list[Edit]:
     return joined
 
 
+class _ItemPlan(Plan):
+    """A plan whose whole data set is the content of one item."""
+
+    __slots__ = ()
+
+    def __init__(self, plan: Plan, grammar: Grammar) -> None:
+        self.phases = (grammar,)
+        self.target, self.teacher = plan.target, None
+
+
 class Lessons:
     """Decides when a plan's walks are traced, and learns stretches from them.
 
@@ -217,7 +228,7 @@ class Lessons:
     and halves again for every so many instances that went well.
     """
 
-    __slots__ = ("_pause", "_plan", "_seen", "_varying", "_wait", "_well")
+    __slots__ = ("_met", "_pause", "_plan", "_seen", "_varying", "_wait", "_well")
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -226,6 +237,8 @@ class Lessons:
         self._well = 0
         self._seen: dict[tuple[int, bytes], tuple[bytes, int]] = {}
         self._varying: set[tuple[int, bytes]] = set()
+        self._met: dict[tuple[int, bytes], int] = {}  # items that begin alike
+        plan.teacher = self
 
     def walk(self, data: Data, editor: Editor) -> Walk:
         """Return a walk to be run over a data set, traced where a lesson is due."""
@@ -236,7 +249,6 @@ class Lessons:
     def learn(self, walk: Walk, start: int) -> None:
         """Learn from a walk that was run from an offset, or decide whether a lesson may pay soon."""
         if isinstance(walk, TracedWalk):
-            _learn_items(walk)
             self._learn_elements(walk)
             self._pause = self._wait
             self._wait = min(2 * self._wait, _LONGEST_WAIT)
@@ -248,6 +260,25 @@ class Lessons:
         self._well += 1
         if self._well % _WELL == 0:
             self._wait = max(1, self._wait // 2)
+
+    def item(self, data: Data, grammar: Grammar, start: int, end: int) -> None:
+        """Learn, of the items that begin alike and fit no stretch, the second, the fourth, the eighth and so on."""
+        head = data[start : start + 8]
+        if grammar.rewrite or -1 < end < start + _SHORTEST:
+            return
+        met = self._met.get((id(grammar), head), 0) + 1
+        if len(self._met) > _REMEMBERED:
+            self._met.clear()
+        self._met[id(grammar), head] = met
+        if met == 1 or met & (met - 1):
+            return
+        with suppress(BadInput):  # what is wrong with the item is the walk's to say
+            if end < 0:
+                end = grammar.skipper.end(data, start, len(data)) - 8
+            walk = TracedWalk(data, _ItemPlan(self._plan, grammar), Onlooker())
+            walk.run(start, end)
+            if walk.end == end:
+                _remember(walk, grammar, start, end)
 
     def _learn_elements(self, walk: TracedWalk) -> None:
         """Remember runs of top-level elements that have always had the same header and size."""
@@ -276,20 +307,6 @@ class Lessons:
         if before[1] and before != (element.head, size):
             self._varying.add(tag)
         return bool(before[1]) and tag not in self._varying and size < _LONGEST
-
-
-def _learn_items(walk: TracedWalk) -> None:
-    """Remember the content of items that stand more than once, outermost first."""
-    seen: dict[tuple[bytes, int], int] = {}
-    for _, start, end in walk.items:
-        key = (walk.head(start), end - start)
-        seen[key] = seen.get(key, 0) + 1
-    covered = 0
-    for grammar, start, end in sorted(walk.items, key=lambda item: (item[1], -item[2])):
-        if start >= covered and seen.get((walk.head(start), end - start), 0) > 1:
-            _remember(walk, grammar, start, end)
-            seen[walk.head(start), end - start] = 0
-            covered = end
 
 
 def _remember(walk: TracedWalk, grammar: Grammar, start: int, end: int) -> None:

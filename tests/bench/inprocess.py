@@ -20,10 +20,18 @@ def deidentify() -> Callable[[Sequence[Path], Path], None]:
 
     def work(sources: Sequence[Path], folder: Path) -> None:
         for source in sources:
-            product = process(source.read_bytes(), recipe, mapping)
+            product = process(_read(source), recipe, mapping)
             _write(folder / product.report.path, product.segments)
 
     return work
+
+
+def _read(path: Path) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, os.fstat(descriptor).st_size)
+    finally:
+        os.close(descriptor)
 
 
 def _write(path: Path, segments: Sequence[bytes | memoryview]) -> None:
