@@ -1,0 +1,282 @@
+"""One run from its first crawl to its end, on one machine: what `farm run` does.
+
+The loop holds nothing that matters. Whatever it knows it asks the ledger, so it may be killed at any moment and begun
+again with the same command, which recalls what the broker still holds and goes on. Dead embedded servers, a dead worker
+and a broker that lost everything are put right from here, once a second.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from farm.database import connect, migrate
+from farm.deid.keys import ProjectKey
+from farm.errors import BadRecipe, FarmError, Reason, Unavailable, place_of
+from farm.queue import Publisher, Sealer, Session, make_app
+from farm.registry import Vault, load_or_create
+from farm.sources import FolderSource
+from farm.stores import LocalStore
+from scheduler.crawl import Crawl
+from scheduler.feeder import Feeder
+from scheduler.patience import Patience
+from scheduler.servers import Servers
+from scheduler.worker_process import WorkerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from farm.ledger import Progress, Run
+    from farm.recipe.recipe import Recipe
+    from farm.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_TICK = 0.1
+_MEND_EVERY = 1.0
+_ENDED = frozenset({"complete", "paused", "stopped"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """How a run stands when `run_folder` returns."""
+
+    run_id: int
+    is_new: bool
+    """The run did not exist before."""
+    found: int
+    """Instances that this call brought in."""
+    progress: Progress
+    left_out: dict[str, int]
+    """What the crawl met and left out, or counted, by kind."""
+    trouble: Reason | None
+    """What kept the run from its end, if something did."""
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether every instance of the source is at its end."""
+        return self.progress.state == "complete"
+
+
+def run_folder(  # noqa: PLR0913 - an order, and how to talk to whoever gave it
+    settings: Settings,
+    source: Path,
+    destination: Path,
+    recipe: Recipe,
+    *,
+    on_progress: Callable[[Progress], None],
+    stop: threading.Event,
+) -> Summary:
+    """De-identify a folder (or one file) into another; return when all is at its end, or with what kept it from that.
+
+    Setting `stop` drains: parcels in hand are finished, the rest waits for the same command to be given again. Raise
+    `BadRecipe` for an order that cannot be carried out and `Unavailable` where a server does not start.
+    """
+    check_apart(source, destination)
+    opened = FolderSource(source)
+    with ExitStack() as stack:
+        servers = Servers(settings)
+        stack.callback(servers.stop)
+        database_url, broker_url = servers.start()
+        settings = replace(settings, database_url=database_url, broker_url=broker_url)
+        key = ProjectKey(load_or_create(settings.project_key_path, "project").secret)
+        vault = Vault(load_or_create(settings.vault_key_path, "vault").secret)
+        desk = Desk(settings=settings, key=key, vault=vault)
+        run = open_run(desk, source, destination, recipe)
+        crawl = Crawl(opened, desk.sealer, run.source_key, run.id)
+        campaign = Campaign(desk, servers, run, crawl)
+        stack.callback(campaign.close)
+        return campaign.run(on_progress, stop)
+
+
+def check_apart(source: Path, destination: Path) -> None:
+    """Raise `BadRecipe` if the output would be found as input, or the other way round."""
+    first, second = source.resolve(), destination.resolve()
+    if second.is_relative_to(first) or first.is_relative_to(second):
+        raise BadRecipe(Reason.BAD_DESTINATION, "Source and destination must not lie inside each other")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """The settings with the servers' URLs, and the keys."""
+
+    settings: Settings
+    key: ProjectKey
+    vault: Vault
+
+    @property
+    def sealer(self) -> Sealer:
+        """Return what keys and seals places."""
+        return Sealer(self.key, self.vault)
+
+    def session(self, patience: float = 0) -> Session:
+        """Return a connection to be."""
+        settings = self.settings
+        return Session(
+            settings.database_url, self.vault, self.key, max_attempts=settings.max_attempts, patience=patience
+        )
+
+
+def open_run(desk: Desk, source: Path, destination: Path, recipe: Recipe) -> Run:
+    """Bring the schema up to date, open project and destination, and open the run, anew or again."""
+    settings, sealer = desk.settings, desk.sealer
+    with connect(settings.database_url) as connection:
+        for package in ("farm.registry", "farm.ledger"):
+            migrate(connection, package)
+    session = desk.session()
+    try:
+        project_id = session.call(lambda tables: tables.registry.open_project(settings.project))
+        LocalStore(destination).open(settings.project, recipe.digest)
+        origin = sealer.source(os.fsencode(source.resolve()))
+        target = sealer.destination(os.fsencode(destination.resolve()))
+        return session.call(
+            lambda tables: tables.ledger.open_run(
+                project_id=project_id,
+                destination_key=target.key,
+                destination_sealed=target.sealed,
+                source_key=origin.key,
+                source_sealed=origin.sealed,
+                recipe_digest=recipe.digest,
+                recipe_json=recipe.to_json(),
+            )
+        )
+    finally:
+        session.close()
+
+
+class Campaign:
+    """The loop around one run: crawl, feed, recover, and watch over servers and worker."""
+
+    def __init__(self, desk: Desk, servers: Servers, run: Run, crawl: Crawl) -> None:
+        settings = desk.settings
+        self._servers = servers
+        self._run = run
+        self._session = desk.session()
+        self._publisher = Publisher(make_app(settings.broker_url, settings))
+        self._feeder = Feeder(run.id, self._publisher, settings)
+        self._worker = WorkerProcess(settings)
+        self._patience = Patience(settings.patience_seconds)
+        self._crawl = CrawlThread(crawl, desk.session(settings.patience_seconds))
+        self._mended = 0.0
+
+    def run(self, on_progress: Callable[[Progress], None], stop: threading.Event) -> Summary:
+        """Work until the run ends, `stop` is set or patience is over; return how it stands."""
+        self._session.call(lambda tables: tables.ledger.recall(self._run.id))
+        self._crawl.start()
+        trouble: Reason | None = None
+        while not stop.wait(_TICK):
+            trouble, progress = self._round()
+            if progress is not None:
+                on_progress(progress)
+                trouble = trouble or _trouble(progress)
+                if progress.state in _ENDED:
+                    break
+            if self._patience.over(time.monotonic(), None if progress is None else progress.ended, trouble):
+                break
+        self._drain()
+        progress = self._session.call(lambda tables: tables.ledger.progress(self._run.id))
+        on_progress(progress)
+        return Summary(
+            run_id=self._run.id,
+            is_new=self._run.is_new,
+            found=self._crawl.new,
+            progress=progress,
+            left_out=self._crawl.counters,
+            trouble=None if progress.state == "complete" else trouble,
+        )
+
+    def close(self) -> None:
+        """End the worker and the crawl, whatever happened."""
+        self._worker.stop()
+        self._crawl.stop()
+        self._publisher.close()
+        self._session.close()
+
+    def _round(self) -> tuple[Reason | None, Progress | None]:
+        """Do everything that is due; return what is away, if anything, and how the run stands, if it can be told."""
+        self._crawl.check()
+        try:
+            self._mend()
+            if self._session.call(lambda tables: self._feeder.feed(tables.ledger, time.monotonic())):
+                self._worker.ensure()
+            else:
+                self._session.call(lambda tables: tables.ledger.finish(self._run.id))
+            return None, self._session.call(lambda tables: tables.ledger.progress(self._run.id))
+        except Unavailable as error:
+            if error.reason is Reason.SERVER_FAILED:
+                raise
+            log.warning("run %d waits: %s", self._run.id, error.reason.value)
+            return error.reason, None
+
+    def _mend(self) -> None:
+        """Put right, now and then, what died or was lost."""
+        if time.monotonic() - self._mended < _MEND_EVERY:
+            return
+        self._mended = time.monotonic()
+        self._servers.mend()
+        recovered = self._session.call(lambda tables: self._feeder.recover(tables.ledger))
+        if recovered:
+            log.info("run %d: %d were taken back from lost workers or messages", self._run.id, recovered)
+
+    def _drain(self) -> None:
+        """Let the worker finish what it has in hand; the rest goes back to wait for another call."""
+        self._crawl.stop()
+        self._session.call(lambda tables: tables.ledger.recall(self._run.id))
+        self._worker.stop()
+
+
+class CrawlThread:
+    """The crawl beside the loop; what ends it early is raised by `check`, in the loop's thread."""
+
+    def __init__(self, crawl: Crawl, session: Session) -> None:
+        self._crawl = crawl
+        self._session = session
+        self._halt = threading.Event()
+        self._error: FarmError | None = None
+        self._thread = threading.Thread(target=self._run, name="crawl", daemon=True)
+
+    @property
+    def new(self) -> int:
+        """Return how many instances were brought in."""
+        return self._crawl.new
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Return what was met so far."""
+        return self._crawl.counters.to_dict()
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise what ended the crawl, if something did."""
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """End the crawl at its next thousand."""
+        self._halt.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._crawl.run(self._session, self._halt)
+        except FarmError as error:
+            self._error = error
+        except Exception as error:  # noqa: BLE001 - a thread's traceback would print paths
+            log.error("the crawl failed: %s", place_of(error))  # noqa: TRY400 - likewise
+            self._error = BadRecipe(Reason.INTERNAL_ERROR, "The crawl failed; the log names the place in the code")
+        finally:
+            self._session.close()
+
+
+def _trouble(progress: Progress) -> Reason | None:
+    return None if progress.trouble is None else Reason(progress.trouble)

@@ -1,0 +1,67 @@
+"""Brings what a source holds into the ledger, a thousand at a time.
+
+The ledger inserts only what is missing, so a crawl may be cut off and begun again at any point: that is what makes a
+run resumable. Each file's first bytes are surveyed for what packing needs (the series) and for what can be refused at
+once; what the survey cannot judge goes to a worker like the rest, which looks at all of it.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from farm.errors import BadInput, Reason
+from farm.ledger import Found
+from farm.pipeline import survey
+from farm.sources import Counters
+
+if TYPE_CHECKING:
+    import threading
+
+    from farm.queue import Sealer, Session
+    from farm.sources import Entry, FolderSource
+
+_BATCH = 1000
+
+
+class Crawl:
+    """One source on its way into one run."""
+
+    def __init__(self, source: FolderSource, sealer: Sealer, source_key: bytes, run_id: int) -> None:
+        self._source = source
+        self._sealer = sealer
+        self._source_key = source_key
+        self._run_id = run_id
+        self.counters = Counters()
+        self.new = 0
+        """Instances that the ledger did not know before."""
+
+    def run(self, session: Session, stop: threading.Event) -> None:
+        """Stage everything and tell the ledger so, unless told to stop before the end."""
+        entries = self._source.crawl(self.counters)
+        while batch := list(islice(entries, _BATCH)):
+            if stop.is_set():
+                return
+            found = [self._found(entry) for entry in batch]
+            self.new += session.call(lambda tables, found=found: tables.ledger.stage(self._run_id, found))  # type: ignore[misc]
+        session.call(lambda tables: tables.ledger.crawled(self._run_id, self.counters.to_dict()))
+
+    def _found(self, entry: Entry) -> Found:
+        place = self._sealer.locator(self._source_key, entry.locator)
+        series, reason = self._surveyed(entry.locator)
+        return Found(
+            locator_key=place.key,
+            locator_sealed=place.sealed,
+            size=entry.size,
+            mtime_ns=entry.mtime_ns,
+            series_key=series,
+            reason=reason,
+        )
+
+    def _surveyed(self, locator: bytes) -> tuple[bytes | None, Reason | None]:
+        """Return the key of the series, where there is one to see, and why the file is refused, if it is."""
+        try:
+            series = survey(self._source.head(locator)).series
+        except BadInput as error:
+            return None, error.reason
+        return (None if series is None else self._sealer.series(series)), None

@@ -1,0 +1,70 @@
+"""What a worker has to know about a run, looked up once and kept: recipe, source, destination, mapping."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from farm.deid.keys import ProjectKey
+from farm.errors import BadRecipe, Reason
+from farm.pipeline import KeyedMapping
+from farm.queue import Place, Sealer
+from farm.recipe.recipe import Recipe
+from farm.registry import Vault, load_or_create
+from farm.sources import FolderSource
+from farm.stores import LocalStore
+
+if TYPE_CHECKING:
+    from farm.ledger import Run
+    from farm.queue import Tables
+    from farm.registry import Registry
+    from farm.settings import Settings
+    from farm.stores import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext:
+    """Everything that is the same for all parcels of a run."""
+
+    run_id: int
+    project_id: int
+    recipe: Recipe
+    source: FolderSource
+    store: Store
+
+
+class Contexts:
+    """The keys, and the contexts of the runs that this process has met."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.key = ProjectKey(load_or_create(settings.project_key_path, "project").secret)
+        self.vault = Vault(load_or_create(settings.vault_key_path, "vault").secret)
+        self.sealer = Sealer(self.key, self.vault)
+        self.mapping = KeyedMapping(self.key)
+        self._known: dict[int, RunContext] = {}
+
+    def of(self, run_id: int, tables: Tables) -> RunContext:
+        """Return the context of a run; raise `BadRecipe` if this worker cannot carry it out."""
+        if run_id not in self._known:
+            self._known[run_id] = self._made(tables.ledger.run(run_id), tables.registry)
+        return self._known[run_id]
+
+    def _made(self, run: Run, registry: Registry) -> RunContext:
+        project_id = registry.open_project(self._settings.project)
+        if project_id != run.project_id:
+            raise BadRecipe(Reason.KEY_MISMATCH, "The run belongs to another project than this worker")
+        recipe = Recipe.from_json(run.recipe_json)
+        source = self.sealer.open_source(Place(key=run.source_key, sealed=run.source_sealed))
+        destination = self.sealer.open_destination(Place(key=run.destination_key, sealed=run.destination_sealed))
+        store = LocalStore(Path(os.fsdecode(destination)))
+        store.open(self._settings.project, recipe.digest, create=False)
+        return RunContext(
+            run_id=run.id,
+            project_id=project_id,
+            recipe=recipe,
+            source=FolderSource(Path(os.fsdecode(source))),
+            store=store,
+        )
