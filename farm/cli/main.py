@@ -1,0 +1,113 @@
+"""`farm`: finds the subcommand, and turns whatever ends it into one line and an exit status.
+
+Subcommands are entry points (group `farm.commands`) and are loaded only when they are called, so `farm --help` does not
+import a database driver. An error of the farm is one line on standard error. Of any other exception only its class and
+its place in the code are told, because its text may carry a value or a path.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+import click
+
+from farm import __version__
+from farm.cli.statuses import MEANING, Status, status_of
+from farm.errors import FarmError, Reason, place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.metadata import EntryPoint
+
+# What `farm --help` says of the commands that ship with the farm, in the order in which a newcomer meets them.
+SUMMARIES = {
+    "demo": "De-identify real instances, to see the farm at work.",
+    "run": "De-identify a folder through the farm; go on where it was left.",
+    "deid": "De-identify a file or a folder without any server.",
+    "status": "Show the runs, or how one stands.",
+    "quarantine": "List what is quarantined, or try it again.",
+    "manifest": "Write a run's manifest: one row for each instance.",
+    "up": "Keep the farm on: servers, worker and Flower.",
+    "down": "Stop what `farm up --background` has started.",
+}
+
+
+class Commands(click.Group):
+    """Subcommands by entry point, loaded when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names: those that ship with the farm in their order, then others."""
+        found = _entry_points()
+        return [name for name in SUMMARIES if name in found] + sorted(found.keys() - SUMMARIES.keys())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Load a subcommand."""
+        found = _entry_points().get(cmd_name)
+        command = found.load() if found else None
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands and the exit statuses, loading none that ships with the farm."""
+        rows = [(name, SUMMARIES.get(name) or self._summary(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+        with formatter.section("Exit statuses"):
+            formatter.write_dl([(str(status.value), MEANING[status]) for status in Status])
+
+    def _summary(self, ctx: click.Context, name: str) -> str:
+        command = self.get_command(ctx, name)
+        return command.get_short_help_str(limit=100) if command else ""
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    return {found.name: found for found in entry_points(group="farm.commands")}
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Take DICOM from folders, de-identify it to PS3.15, and account for every instance.",
+    epilog="Settings are environment variables (FARM_HOME, FARM_WORKERS, ...): see the README.",
+)
+@click.version_option(__version__, prog_name="farm", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Lead to the subcommands."""
+
+
+def main() -> None:
+    """Run the command line and end the process."""
+    sys.exit(status(sys.argv[1:]))
+
+
+def status(arguments: Sequence[str]) -> int:
+    """Run a command line; return its exit status, whatever happens."""
+    try:
+        ended = cli.main(args=list(arguments), prog_name="farm", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return Status.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return Status.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; a flush at exit must not complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Status.FAULT
+    except FarmError as error:
+        tell(str(error))
+        return status_of(error)
+    except Exception as error:  # noqa: BLE001 - its text may carry a value
+        tell(f"{Reason.INTERNAL_ERROR.value}: {place_of(error)}")
+        return Status.FAULT
+    return ended if isinstance(ended, int) else Status.DONE
+
+
+def tell(line: str) -> None:
+    """Write a line to standard error."""
+    click.echo(f"farm: {line}", err=True)
+
+
+if __name__ == "__main__":
+    main()

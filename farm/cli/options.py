@@ -1,0 +1,56 @@
+"""What several commands take: settings, a recipe, keys; and what is told when a key is made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from farm.cli.screen import say, shown
+from farm.errors import BadRecipe, Reason
+from farm.recipe.recipe import DEFAULT, Recipe, preset
+from farm.registry.keyfiles import load_or_create
+from farm.settings import Settings, load
+
+PLACE = click.Path(path_type=Path)
+recipe_option = click.option(
+    "--recipe", default=DEFAULT, show_default=True, metavar="NAME|FILE", help="A recipe that ships, or a JSON file."
+)
+strict_option = click.option("--strict", is_flag=True, help="End with status 3 if anything is quarantined.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+project_option = click.option("--project", metavar="NAME", help="The project (instead of FARM_PROJECT).")
+
+_LOSS = {
+    "project": "UIDs and pseudonyms derive from it. If it is lost, none of them can be made again or added to.",
+    "vault": "It opens the sealed originals. If it is lost, the way back to them is lost.",
+}
+
+
+def settings_with(*, workers: int | None = None, project: str | None = None) -> Settings:
+    """Return the settings of the environment with what the command line says instead."""
+    settings = load()
+    if workers:
+        settings = replace(settings, workers=workers)
+    return replace(settings, project=project) if project else settings
+
+
+def chosen_recipe(text: str) -> Recipe:
+    """Return a recipe by its name, or from a JSON file."""
+    path = Path(text)
+    if "/" not in text and path.suffix != ".json":
+        return preset(text)
+    try:
+        content = path.read_text("utf-8")
+    except (OSError, UnicodeError):
+        raise BadRecipe(Reason.BAD_RECIPE, "the recipe file cannot be read") from None
+    return Recipe.from_json(content)
+
+
+def make_keys(settings: Settings, *kinds: str) -> None:
+    """Make the keys that are missing, and say where they are and what losing them means."""
+    paths = {"project": settings.project_key_path, "vault": settings.vault_key_path}
+    for kind in kinds:
+        if load_or_create(paths[kind], kind).created:
+            say(f"A new {kind} key was made: {shown(paths[kind])}")
+            say(f"  {_LOSS[kind]} Keep a copy, apart from the data.")
