@@ -39,6 +39,7 @@ __all__ = [
 
 VERSIONS = f"dicom-farm {__version__}, PS3.15 {EDITION}"
 Segment = bytes | memoryview
+_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,7 @@ class Product:
 
 def process(data: Data, recipe: Recipe, mapping: Mapping, limits: Limits | None = None) -> Product:
     """De-identify one instance; raise `BadInput` with the reason where it has to be quarantined."""
-    source = part10.parse(data, limits or Limits())
+    source = part10.parse(data, limits or _LIMITS)
     done = deid.deidentify(
         source, mapping, fallback=recipe.subject_by_study, domain=recipe.domain, explicit=recipe.explicit
     )

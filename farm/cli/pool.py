@@ -107,6 +107,12 @@ class _Worker:
             return None
         return received
 
+    def end_if_late(self, seconds: float) -> None:
+        """Kill the process if it is at its batch for longer than that; the pipe's end will say so."""
+        if self.started and self.work and time.monotonic() - self.busy_since > seconds:
+            self.late = True
+            self.process.kill()
+
     def end(self) -> int | None:
         """Close the pipe, at which the process ends; return its exit status."""
         self.connection.close()
@@ -182,9 +188,7 @@ class Pool:
             if isinstance(connection, Connection):
                 self._take(busy[connection])
         for worker in busy.values():
-            if worker.work and time.monotonic() - worker.busy_since > self._order.settings.task_seconds:
-                worker.late = True
-                worker.process.kill()
+            worker.end_if_late(self._order.settings.task_seconds)
 
     def _take(self, worker: _Worker) -> None:
         answer = worker.answer()
@@ -201,7 +205,7 @@ class Pool:
     def _count(self, worker: _Worker, answer: Tally) -> None:
         """Take a batch's tally; the first answer only says that the process has started."""
         if not worker.started:
-            worker.started = True
+            worker.started, worker.busy_since = True, time.monotonic()
             self._deaths_at_start = 0
             return
         worker.work = None

@@ -129,8 +129,7 @@ def demo(*, into: Path | None, workers: int | None, as_json: bool) -> Status:
     """
     settings = settings_with(workers=workers, project=_DEMO_PROJECT)
     into = into or _DEMO_FOLDER / datetime.now().astimezone().strftime("%Y-%m-%d-%H%M%S")
-    source = Path(pydicom.data.__file__).parent / "test_files"
-    order = Order(settings=settings, source=source, destination=into, recipe=preset(DEFAULT))
+    order = Order(settings=settings, source=demo_source(), destination=into, recipe=preset(DEFAULT))
     if not as_json:
         screen.say("pydicom's own test files go through the farm. The first time, its database is made.")
     ended = carry_out(order)
@@ -139,6 +138,11 @@ def demo(*, into: Path | None, workers: int | None, as_json: bool) -> Status:
     else:
         _tell(ended, order)
     return ended.status(strict=False)
+
+
+def demo_source() -> Path:
+    """Return the folder of the instances that pydicom ships for its own tests."""
+    return Path(pydicom.data.__file__).parent / "test_files"
 
 
 def carry_out(order: Order) -> Ended:

@@ -16,6 +16,7 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import click
@@ -144,7 +145,8 @@ def _in_background(settings: Settings, *, as_json: bool) -> Status:
             start_new_session=True,
             cwd=settings.home,  # it must not keep the user's folder busy
         )
-    said = child.stdout.readline() if child.stdout else b""
+    with child.stdout or BytesIO() as pipe:
+        said = pipe.readline()
     if not said:
         status = child.wait()
         screen.say(f"farm: it did not come up: see logs/{_LOG} in FARM_HOME")

@@ -159,19 +159,22 @@ def deflated(segments: list[bytes | memoryview]) -> bytes:
 
 def header(syntax: TransferSyntax, sop_class: bytes, sop_instance: bytes) -> bytes:
     """Return a new preamble and File Meta Information (PS3.10 table 7.1-1)."""
-    before, after = _constant_meta(syntax.uid, sop_class)
-    instance = EXPLICIT.element(0x00020003, "UI", sop_instance)
-    length = EXPLICIT.element(0x00020000, "UL", (len(before) + len(instance) + len(after)).to_bytes(4, "little"))
-    return b"".join((bytes(128), _MARK, length, before, instance, after))
+    before, after = _around_instance(syntax.uid, sop_class, len(sop_instance))
+    return before + sop_instance + after
 
 
 @lru_cache(maxsize=256)
-def _constant_meta(syntax: str, sop_class: bytes) -> tuple[bytes, bytes]:
-    """Return what stands before and behind the instance's UID in File Meta Information."""
+def _around_instance(syntax: str, sop_class: bytes, length: int) -> tuple[bytes, bytes]:
+    """Return what stands before and behind the SOP Instance UID, given its length."""
+    instance = EXPLICIT.element(0x00020003, "UI", b"0" * length)
     version = EXPLICIT.element(0x00020001, "OB", b"\0\1")
+    sop = EXPLICIT.element(0x00020002, "UI", sop_class)
     after = (
         EXPLICIT.element(0x00020010, "UI", syntax.encode()),
         EXPLICIT.element(0x00020012, "UI", IMPLEMENTATION_CLASS_UID),
         EXPLICIT.element(0x00020013, "SH", IMPLEMENTATION_VERSION),
     )
-    return version + EXPLICIT.element(0x00020002, "UI", sop_class), b"".join(after)
+    size = sum(len(part) for part in (version, sop, instance, *after))
+    group = EXPLICIT.element(0x00020000, "UL", size.to_bytes(4, "little"))
+    before = b"".join((bytes(128), _MARK, group, version, sop, instance[:8]))
+    return before, b"".join((instance[8 + length :], *after))

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from farm.dicom.elements import MAX_DEPTH, PIXEL_DATA, UNDEFINED, Data, Dialect
-from farm.dicom.grammar import Edit, Grammar, Kind, Plan, Span, Step
+from farm.dicom.grammar import Edit, Grammar, Kind, Plan, Span, Step, span
 from farm.errors import BadInput, Reason
 
 _VIEWED = 16_384  # bytes from which a kept run is handed on as a view: below, copying is cheaper than a segment
@@ -126,19 +126,19 @@ class Walk:
     def _elements(self, at: int, limit: int) -> tuple[int, Step, int]:
         """Pass over the elements of one item; stop at its end, or at one that changes where the walk stands."""
         data, grammar, grown = self._data, self._grammar, self._grown
-        span_of, swap_of, step_of, add = grammar.memo.get, grammar.swaps.get, grammar.steps.get, self.edits.append
+        span_of_head, swap_of, step_of, add = grammar.memo.get, grammar.swaps.get, grammar.steps.get, self.edits.append
         step, length = BEHIND, 0
         while at < limit:
             head = data[at : at + 8]
-            span = span_of(head, 0)
-            if span > 0:
-                at += span
+            reach = span_of_head(head, 0)
+            if reach > 0:
+                at += reach
                 continue
-            if span:
+            if reach:
                 new = swap_of(head, b"")
-                add((at, at - span, new))
-                grown += span + len(new)
-                at -= span
+                add((at, at - reach, new))
+                grown += reach + len(new)
+                at -= reach
                 continue
             step = step_of(head) or self._learned(at, limit)
             if step.kind == Kind.STRETCH:
@@ -158,7 +158,7 @@ class Walk:
             if end > limit:
                 raise BadInput(Reason.BAD_STRUCTURE if self._stack else Reason.TRUNCATED)
             if kind == Kind.NOTE:
-                self.notes.append(Span(tag, vr, at, at + size, end, defined=True))
+                self.notes.append(span(tag, vr, at, at + size, end, _DEFINED))
                 if tag == PIXEL_DATA and not self._stack:
                     at, step = end, PIXELS_PASSED
                     break
@@ -244,20 +244,23 @@ class Walk:
             if at + size <= limit and layout.unpack_from(data, at) == heads:
                 break
         else:
-            grammar.score(head, -1)
+            grammar.missed(head)
             if at == self._item[0] and self._plan.teacher:
                 self._plan.teacher.item(data, grammar, *self._item)
             return at
-        grammar.score(head, 1)
+        if head in grammar.misses:
+            del grammar.misses[head]
         self.stretched += size
-        for start, end, new in edits:
-            self.edits.append((at + start, at + end, new))
-        growths = [self._change(step, at + start, at + end) for step, start, end in asks]
-        for field, length, first, last in ranges:
-            self._patch(at + field, length + sum(growths[first:last]))
-        for tag, vr, start, value, end, defined in notes:
-            self.notes.append(Span(tag, vr, at + start, at + value, at + end, defined))
-        self._grown += grown + sum(growths)
+        self.edits += [(at + start, at + end, new) for start, end, new in edits]
+        self.notes += [
+            span(tag, vr, at + start, at + value, at + end, how) for tag, vr, start, value, end, how in notes
+        ]
+        self._grown += grown
+        if asks:
+            growths = [self._change(step, at + start, at + end) for step, start, end in asks]
+            for field, length, first, last in ranges:
+                self._patch(at + field, length + sum(growths[first:last]))
+            self._grown += sum(growths)
         return at + size
 
     def _patch(self, at: int, length: int) -> None:
@@ -327,6 +330,7 @@ class Walk:
         return at, limit, item_at, item_grown
 
 
+_DEFINED = True
 _LITTLE_ITEM = bytes.fromhex("feff00e0")
 _LITTLE_END = bytes.fromhex("feffdde0")
 _ENTERED = frozenset({Kind.ENTER, Kind.KEEP, Kind.HEAD})

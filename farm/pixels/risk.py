@@ -7,6 +7,8 @@ Burned In Annotation NO alone is never believed (PS3.15 E.3.1 asks for the pixel
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 _CLASS = b"1.2.840.10008.5.1.4.1.1."
 _KINDS: tuple[bytes, ...] = (
     b"7",  # Secondary Capture, single and multi-frame
@@ -17,6 +19,7 @@ _KINDS: tuple[bytes, ...] = (
 )
 
 
+@lru_cache(maxsize=1024)
 def at_risk(sop_class: bytes, burned_in: bytes, recognizable: bytes) -> bool:
     """Tell from SOP class, Burned In Annotation and Recognizable Visual Features whether pixels are at risk."""
     if b"YES" in {burned_in.strip(b"\0 "), recognizable.strip(b"\0 ")}:
