@@ -217,9 +217,10 @@ class Grammar:
         known = -1 if size == 12 else length
         rule = self.rules.rule(tag, meant(tag, vr), nested=self.nested)
         items = _is_sequence(tag, vr)
-        if rule is Rule.SWAP and length:
+        # An empty value needs no dummy; a 32-bit length is not among the bytes that a step is remembered by.
+        if rule is Rule.SWAP and (length or size == 12):
             return Step(Kind.SWAP, tag, vr, size, known, items, self.rules.swap(tag, meant(tag, vr), self.target))
-        if rule in {Rule.KEEP, Rule.SWAP}:  # an empty value needs no dummy
+        if rule in {Rule.KEEP, Rule.SWAP}:
             kind = Kind.HEAD if self.rewrite else Kind.KEEP
             if (items and length == UNDEFINED and size == 8) or (meant(tag, vr) == "SQ"):
                 kind = Kind.ENTER
