@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -129,13 +129,13 @@ def open_run(desk: Desk, source: Path, destination: Path, recipe: Recipe) -> Run
     with connect(settings.database_url) as connection:
         for package in ("farm.registry", "farm.ledger"):
             migrate(connection, package)
-    session = desk.session()
-    try:
+    origin = sealer.source(os.fsencode(source.resolve()))
+    target = sealer.destination(os.fsencode(destination.resolve()))
+    store = LocalStore(destination)
+    with closing(desk.session()) as session:
         project_id = session.call(lambda tables: tables.registry.open_project(settings.project))
-        LocalStore(destination).open(settings.project, recipe.digest)
-        origin = sealer.source(os.fsencode(source.resolve()))
-        target = sealer.destination(os.fsencode(destination.resolve()))
-        return session.call(
+        marked = _is_marked(store, settings.project, recipe.digest)
+        run = session.call(
             lambda tables: tables.ledger.open_run(
                 project_id=project_id,
                 destination_key=target.key,
@@ -146,8 +146,32 @@ def open_run(desk: Desk, source: Path, destination: Path, recipe: Recipe) -> Run
                 recipe_json=recipe.to_json(),
             )
         )
-    finally:
-        session.close()
+        if not marked:
+            released = session.call(lambda tables: tables.ledger.progress(run.id)).done
+            try:
+                _mark(store, settings.project, recipe.digest, released)
+            except BadRecipe as error:
+                reason = error.reason
+                session.call(lambda tables: tables.ledger.stop(run.id, reason))
+                raise
+        return run
+
+
+def _is_marked(store: LocalStore, project: str, recipe_digest: str) -> bool:
+    """Tell whether the destination is ours already; raise `BadRecipe` if it is another's."""
+    try:
+        store.open(project, recipe_digest, create=False)
+    except Unavailable:
+        return False
+    return True
+
+
+def _mark(store: LocalStore, project: str, recipe_digest: str, released: int) -> None:
+    """Make the destination ours, unless a run has released instances there that are not there any more."""
+    if released:
+        hint = "What was released here before is gone, or not mounted; bring it back or name another folder"
+        raise BadRecipe(Reason.BAD_DESTINATION, hint, released=released)
+    store.open(project, recipe_digest)
 
 
 class Campaign:

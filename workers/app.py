@@ -11,6 +11,7 @@ import logging
 import os
 from typing import Any
 
+from billiard import pool
 from celery.signals import after_setup_logger, worker_process_shutdown
 
 from farm.queue import make_app
@@ -19,6 +20,10 @@ from workers import health, tasks
 
 _OURS = ("farm", "workers", "celery", "kombu", "billiard", "multiprocessing")
 """Loggers that may write. Others are libraries whose messages can carry an attribute's value."""
+
+# At its end a child waits up to 30 s for its parent to read its last result, which in a shutdown may not happen at all.
+# Nothing hangs on that result: the outcomes are in the ledger, and the message, if it comes again, leases nothing.
+pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 5
 
 settings = load()
 app = make_app(settings.broker_url, settings)
@@ -38,6 +43,10 @@ class OursOnly(logging.Filter):
 def _quiet(logger: logging.Logger, **_: Any) -> None:  # noqa: ANN401 - Celery's signature
     for handler in logger.handlers:
         handler.addFilter(OursOnly())
+    if settings.log_level != "DEBUG":
+        # Two lines for each parcel, which tell what the ledger knows better.
+        for name in ("celery.worker.strategy", "celery.app.trace"):
+            logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @worker_process_shutdown.connect(weak=False)  # type: ignore[untyped-decorator]

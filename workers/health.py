@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from celery import Celery
 
 _EVERY = 5.0
+_ENDINGS = ((signal.SIGTERM, 30.0), (signal.SIGQUIT, 10.0))
+"""With nobody left to see to it, the worker makes sure itself that it ends; tethered, it leads a process group."""
 
 
 def install(app: Celery) -> None:
@@ -65,4 +68,7 @@ class Tether(bootsteps.StartStopStep):
 def _wait_for_end() -> None:
     while os.read(sys.__stdin__.fileno(), 1):  # type: ignore[union-attr]
         pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    for number, seconds in _ENDINGS:
+        os.kill(os.getpid(), number)
+        time.sleep(seconds)
+    os.killpg(0, signal.SIGKILL)

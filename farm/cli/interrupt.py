@@ -1,11 +1,12 @@
 """Ctrl-C: the first drains, the second stops at once.
 
 Both leave everything in order, because the ledger and the publish protocol stand a `kill -9`. The first only saves the
-work in hand.
+work in hand. A pool's processes are killed by the second; a Celery worker ends by itself, once its parcels are done.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -31,6 +32,8 @@ def draining() -> Iterator[threading.Event]:
         # Straight to the descriptor: the signal may have come in the middle of a print.
         if stop.is_set():
             os.write(_STDERR, b"\nStopped at once.\n")
+            for child in multiprocessing.active_children():
+                child.kill()
             os._exit(Status.INTERRUPTED)
         stop.set()
         os.write(_STDERR, b"\nFinishing what is in hand; Ctrl-C again stops at once.\n")

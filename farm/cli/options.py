@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,8 +48,20 @@ def chosen_recipe(text: str) -> Recipe:
     return Recipe.from_json(content)
 
 
+def _make_home(home: Path) -> None:
+    """Make the home as the embedded servers need it: as root they run as another user, who has to get through."""
+    if home.is_dir():
+        return
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        home.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    except OSError as error:
+        raise BadRecipe(Reason.BAD_OPTION, "FARM_HOME cannot be made here", errno=error.errno or 0) from None
+
+
 def make_keys(settings: Settings, *kinds: str) -> None:
     """Make the keys that are missing, and say where they are and what losing them means."""
+    _make_home(settings.home)
     paths = {"project": settings.project_key_path, "vault": settings.vault_key_path}
     for kind in kinds:
         if load_or_create(paths[kind], kind).created:

@@ -28,7 +28,7 @@ from farm.cli.options import (
 )
 from farm.cli.progress import Display, Standing
 from farm.cli.statuses import Status
-from farm.errors import MEANING, BadRecipe, Reason
+from farm.errors import MEANING
 from farm.recipe.recipe import DEFAULT, preset
 from farm.sources import FolderSource
 from scheduler.campaign import check_apart, run_folder
@@ -151,7 +151,6 @@ def carry_out(order: Order) -> Ended:
     check_apart(order.source, order.destination)
     make_keys(order.settings, "project", "vault")
     screen.show_log("WARNING")
-    unmarked = not order.destination.joinpath(".farm").is_dir()
     first: list[Progress] = []
     with Display() as display, draining() as stop:
 
@@ -162,13 +161,6 @@ def carry_out(order: Order) -> Ended:
 
         summary = run_folder(
             order.settings, order.source, order.destination, order.recipe, on_progress=on_progress, stop=stop
-        )
-    if unmarked and not summary.is_new and summary.progress.done:
-        raise BadRecipe(
-            Reason.BAD_DESTINATION,
-            "Instances were released here before, and are gone; name a new folder, or put them back",
-            run=summary.run_id,
-            done=summary.progress.done,
         )
     was_over = not summary.is_new and not summary.found and first[0].ended == summary.progress.ended
     return Ended(

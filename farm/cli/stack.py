@@ -100,15 +100,15 @@ def down(*, as_json: bool) -> Status:
 
 def _in_foreground(settings: Settings, *, as_json: bool) -> Status:
     screen.show_log(settings.log_level)
-    home = settings.home
     with draining() as stop, ExitStack() as stack:
+        lock = stack.enter_context(open_lock(settings.home / _LOCK))
+        if not locked(lock, fcntl.LOCK_EX):
+            screen.say("farm: it is just coming up")
+            return Status.DONE
+        os.ftruncate(lock, 0)
         servers = Servers(settings)
         stack.callback(servers.stop)
         database_url, broker_url = servers.start()
-        lock = stack.enter_context(open_lock(home / _LOCK))
-        if not locked(lock, fcntl.LOCK_EX):
-            screen.say("farm: it is up already")
-            return Status.DONE
         shown = settings.to_dict()
         settings = replace(settings, database_url=database_url, broker_url=broker_url)
         service = Service(_desk(settings), servers)
@@ -122,7 +122,6 @@ def _in_foreground(settings: Settings, *, as_json: bool) -> Status:
             broker_url=str(shown["broker_url"]) or broker_url,
             flower_url=flower.url if flower else None,
         )
-        os.ftruncate(lock, 0)
         os.pwrite(lock, json.dumps(asdict(facts)).encode(), 0)
         _announce(facts, "The farm is up.", as_json=as_json)
         service.run(stop)
@@ -136,6 +135,7 @@ def _in_background(settings: Settings, *, as_json: bool) -> Status:
     keys = {"project_key_file": settings.project_key_path, "vault_key_file": settings.vault_key_path}
     absolute = replace(settings, **{name: str(path.absolute()) for name, path in keys.items()})  # type: ignore[arg-type]
     with (logs / _LOG).open("ab") as words:
+        before = words.tell()
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "farm.cli", "up", "--json"],
             stdin=subprocess.DEVNULL,
@@ -149,7 +149,7 @@ def _in_background(settings: Settings, *, as_json: bool) -> Status:
         said = pipe.readline()
     if not said:
         status = child.wait()
-        screen.say(f"farm: it did not come up: see logs/{_LOG} in FARM_HOME")
+        screen.say((logs / _LOG).read_bytes()[before:].decode("utf-8", "replace").rstrip())
         return Status(status) if status in set(Status) else Status.FAULT
     child.returncode = 0  # it lives on: this process will not wait for it
     facts = json.loads(said)
