@@ -7,4 +7,5 @@ pytest_plugins = [
     "fix_ledger",
     "fix_farm",
     "fix_celery",
+    "fix_cli",
 ]

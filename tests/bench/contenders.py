@@ -51,7 +51,7 @@ CONTENDERS = (
 )
 
 
-class Absent(Exception):  # noqa: N818 - not an error: the contender is left out, and the text says why
+class Absent(Exception):
     """A contender cannot be measured here."""
 
 

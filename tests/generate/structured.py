@@ -18,7 +18,7 @@ _WORDS = ("opacity", "lobe", "contour", "lesion", "margin", "unchanged", "focal"
 def report(seed: object, *, elements: int = 12_000) -> Dataset:
     """Return a structured report of at least that many nested elements, no two branches of one shape."""
     who = subject(seed)
-    pick = random.Random(f"report/{seed}")  # noqa: S311 - material for tests, not a secret
+    pick = random.Random(f"report/{seed}")
     dataset = general(who, sop_class=ComprehensiveSRStorage, instance=uid(seed, "sr"), taken=who.start, modality="SR")
     put(dataset, ValueType="CONTAINER", ContinuityOfContent="SEPARATE", CompletionFlag="COMPLETE")
     dataset.VerificationFlag = "UNVERIFIED"

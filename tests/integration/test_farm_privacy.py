@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,7 +145,11 @@ def _tables(run: Opened) -> bytes:
 def _titles(pid: int) -> bytes:
     """Return the command lines and environments of the worker's processes."""
     worker = psutil.Process(pid)
-    return repr([(process.cmdline(), process.environ()) for process in (worker, *worker.children())]).encode()
+    titles = []
+    for process in (worker, *worker.children()):
+        with suppress(psutil.NoSuchProcess):  # a child that was killed, and not yet buried
+            titles.append((process.cmdline(), process.environ()))
+    return repr(titles).encode()
 
 
 def _logs(setup: CeleryTestSetup) -> list[Path]:

@@ -295,6 +295,18 @@ def test_a_run_of_another_key_is_refused(opened: Opener, source: Path, handlers:
     assert not run.outputs()
 
 
+def test_an_emptied_destination_is_noticed(opened: Opener, source: Path, handlers: list[Handler]) -> None:
+    """Outputs that were deleted, or are not mounted: the run must not call itself complete over an empty folder."""
+    make_instances(source, 2)
+    run = opened()
+    work(run, handlers)
+    shutil.rmtree(run.destination)
+    for _ in range(2):
+        with pytest.raises(BadRecipe, match=Reason.BAD_DESTINATION):
+            opened()
+    assert not run.destination.exists()
+
+
 def test_the_manifest_holds_no_original(opened: Opener, source: Path, handlers: list[Handler]) -> None:
     """The manifest goes out with the data: no path, name or original UID may stand in it."""
     make_instances(source, 2)

@@ -1,0 +1,186 @@
+"""`farm run` and what looks at its runs, on the tests' servers."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import TYPE_CHECKING
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+from fix_celery import until
+from fix_cli import ended
+from fix_farm import CT, changed, make_instances, visible
+
+from farm.cli.statuses import Status
+from farm.stores.manifest import COLUMNS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fix_cli import Cli, Starter
+
+pytestmark = pytest.mark.servers
+
+_COUNT = 240
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """Return a source of five instances, one in a second version, a broken one, a file that is none, and a link."""
+    source = tmp_path / "Doe^Jane"
+    instances = make_instances(source / "a", 5)
+    (source / "b").mkdir()
+    (source / "b" / "other").write_bytes(changed(instances[1].read_bytes()))
+    (source / "b" / "Doe^Jane").write_bytes(CT.read_bytes()[:2000])
+    (source / "notes.txt").write_text("Doe^Jane")
+    (source / "link").symlink_to(CT)
+    return source
+
+
+def test_a_run_and_all_that_looks_at_it(farm: Cli, mixed: Path, tmp_path: Path) -> None:
+    """The way of a user: run, run again, look, write the manifest, try again; and nothing identifying is ever said."""
+    out = tmp_path / "out"
+    first = farm("run", mixed, out, "--json", "--strict")
+    assert first.status == Status.QUARANTINED, first.err
+    assert first.json | {"output_bytes": 0} == {
+        "run": 1,
+        "state": "complete",
+        "new": True,
+        "found": 8,
+        "nothing_to_do": False,
+        "trouble": None,
+        "total": 8,
+        "done": 5,
+        "quarantined": 3,
+        "skipped": 0,
+        "waiting": 0,
+        "pixels_at_risk": 0,
+        "output_bytes": 0,
+        "reasons": {"conflict": 1, "not-dicom": 1, "truncated": 1},
+        "left_out": {"symlinks": 1},
+    }
+    assert len(visible(out)) == 5
+
+    again = farm("run", mixed, out)
+    assert again.status == Status.DONE
+    assert again.out.startswith("Run 1 was complete already: there was nothing to do.\n")
+
+    said = [first, again, *_looks(farm), *_manifests(farm, tmp_path)]
+
+    retried = farm("quarantine", "retry", "--reason", "truncated")
+    assert retried.out.startswith("1 instances of run 1 are back at work")
+    assert farm("status", "1", "--json").json["waiting"] == 1
+    end = farm("run", mixed, out)
+    assert end.status == Status.DONE
+    assert end.out.startswith("Run 1 is complete: every instance is accounted for.\n")
+    words = "".join(one.out + one.err for one in [*said, retried, end])
+    assert not [canary for canary in ("Doe", "CompressedSamples", "1CT1", "notes") if canary in words]
+
+
+def _looks(farm: Cli) -> list:  # type: ignore[type-arg]
+    every, one = farm("status", "--json"), farm("status", "1", "--json")
+    assert every.json["runs"] == [one.json]
+    assert (one.json["state"], one.json["done"], one.json["quarantined"]) == ("complete", 5, 3)
+    words = farm("status", "1")
+    assert "Run 1 is complete." in words.out
+    assert "    truncated  1  The data set ends inside an element.\n" in words.out
+    table = farm("status")
+    assert table.out.splitlines()[1].split()[:2] == ["1", "complete"]
+    listed = farm("quarantine", "list", "--json")
+    assert sorted(row["reason"] for row in listed.json["quarantined"]) == ["conflict", "not-dicom", "truncated"]
+    some = farm("quarantine", "list", "1", "--reason", "conflict")
+    assert [line.split()[1] for line in some.out.splitlines()] == ["reason", "conflict"]
+    none = farm("quarantine", "list", "--reason", "no-uid")
+    assert none.out == "Nothing is quarantined in run 1.\n"
+    unknown = farm("status", "2")
+    assert (unknown.status, unknown.err) == (Status.ORDER, "farm: bad-option: there is no such run (run=2)\n")
+    return [every, one, words, table, listed, some, none, unknown]
+
+
+def _manifests(farm: Cli, folder: Path) -> list:  # type: ignore[type-arg]
+    lines, parquet = folder / "manifest.jsonl", folder / "manifest"
+    said = [
+        farm("manifest", "1", "--out", lines),
+        farm("manifest", "1", "--out", parquet, "--format", "parquet", "--json"),
+    ]
+    assert said[0].out == f"8 rows in {lines}\n"
+    rows = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [tuple(row) for row in rows] == [tuple(column.name for column in COLUMNS)] * 8
+    assert pq.read_table(parquet).column("output_digest").to_pylist() == [row["output_digest"] for row in rows]
+    assert "Doe" not in lines.read_text()
+    assert farm("manifest", "1", "--out", folder / "manifest.csv").status == Status.USAGE
+    assert farm("manifest", "1", "--out", folder / "gone" / "manifest.jsonl").status == Status.USAGE
+    return said
+
+
+def test_run_and_deid_give_the_same(farm: Cli, tmp_path: Path) -> None:
+    """One project, one key: whichever command did it, an instance has the same name and bytes."""
+    make_instances(tmp_path / "in", 5)
+    assert farm("run", tmp_path / "in", tmp_path / "one").status == Status.DONE
+    assert farm("deid", tmp_path / "in", tmp_path / "two").status == Status.DONE
+    one, two = ({path.relative_to(root): path.read_bytes() for path in visible(root)} for root in _pair(tmp_path))
+    assert one == two
+    assert len(one) == 5
+
+
+def _pair(folder: Path) -> tuple[Path, Path]:
+    return folder / "one", folder / "two"
+
+
+def test_what_was_released_is_gone(farm: Cli, tmp_path: Path) -> None:
+    """A destination that was emptied must not be reported as complete."""
+    make_instances(tmp_path / "in", 2)
+    assert farm("run", tmp_path / "in", tmp_path / "out").status == Status.DONE
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
+    said = farm("run", tmp_path / "in", tmp_path / "out")
+    assert said.status == Status.ORDER
+    assert "farm: bad-destination: " in said.err
+
+
+def test_keys_are_told_once(farm: Cli, tmp_path: Path) -> None:
+    """Whoever makes a key without knowing it will lose it without knowing it."""
+    make_instances(tmp_path / "in", 1)
+    first = farm("run", tmp_path / "in", tmp_path / "out")
+    assert first.err.count("A new ") == 2
+    assert first.err.count("Keep a copy, apart from the data.") == 2
+    assert "A new" not in farm("run", tmp_path / "in", tmp_path / "out").err
+
+
+@pytest.fixture
+def many(farm: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: ARG001 - the environment
+    """Return a source that takes long enough to interrupt."""
+    monkeypatch.setenv("FARM_PARCEL_INSTANCES", "4")
+    make_instances(tmp_path / "in", _COUNT)
+    return tmp_path / "in"
+
+
+def test_ctrl_c_drains(start: Starter, farm: Cli, many: Path, tmp_path: Path) -> None:
+    """What is in hand is finished, the status says interrupted, and the same command goes on."""
+    program = start("run", many, tmp_path / "out", "--json")
+    until(lambda: visible(tmp_path / "out"), "the first output")
+    program.send_signal(signal.SIGINT)
+    said = ended(program)
+    assert said.status == Status.INTERRUPTED, said.err
+    assert 0 < said.json["done"] == len(visible(tmp_path / "out")) < _COUNT
+    again = farm("run", many, tmp_path / "out", "--json")
+    assert (again.status, again.json["done"], again.json["nothing_to_do"]) == (Status.DONE, _COUNT, False)
+
+
+def test_a_second_ctrl_c_stops_at_once(start: Starter, farm: Cli, many: Path, tmp_path: Path) -> None:
+    """Whoever cannot wait is heeded; the worker ends by itself and the run can be gone on with."""
+    program = start("run", many, tmp_path / "out")
+    until(lambda: visible(tmp_path / "out"), "the first output")
+    family = psutil.Process(program.pid).children(recursive=True)
+    program.send_signal(signal.SIGINT)
+    assert program.stderr is not None
+    until(lambda: "Finishing" in program.stderr.readline(), "the first to be heeded")
+    program.send_signal(signal.SIGINT)
+    said = ended(program)
+    assert said.status == Status.INTERRUPTED
+    assert "Stopped at once." in said.err
+    _gone, alive = psutil.wait_procs(family, timeout=60)
+    assert not alive
+    again = farm("run", many, tmp_path / "out", "--json")
+    assert (again.status, again.json["done"]) == (Status.DONE, _COUNT)
