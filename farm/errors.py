@@ -78,7 +78,7 @@ MEANING: dict[Reason, str] = {
     Reason.NO_SOP_CLASS: "SOP Class UID is missing or not a UID.",
     Reason.NO_UID: "Study, Series or SOP Instance UID is missing.",
     Reason.NO_SUBJECT: "Patient ID is empty and the recipe names no fallback.",
-    Reason.BAD_UID: "A UID that has to be replaced is not a UID.",
+    Reason.BAD_UID: "Study, Series or SOP Instance UID holds more than one UID.",
     Reason.PIXEL_LENGTH: "Pixel Data is shorter than rows, columns, samples, bits and frames say.",
     Reason.PIXELS_AT_RISK: "The pixels may show identifying text and the recipe does not let such instances pass.",
     Reason.SOURCE_CHANGED: "The source changed while it was read.",

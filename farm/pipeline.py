@@ -40,6 +40,7 @@ __all__ = [
 VERSIONS = f"dicom-farm {__version__}, PS3.15 {EDITION}"
 Segment = bytes | memoryview
 _LIMITS = Limits()
+_FRAMES_DIGITS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +158,6 @@ def survey(head: bytes) -> Survey:
             value = head[span.value : span.end].strip(b"\0 ")
             if span.tag == deid.SERIES:
                 series = value or None
-            elif value.isdigit():
+            elif value.isdigit() and len(value) < _FRAMES_DIGITS:
                 frames = int(value)
     return Survey(syntax=source.syntax.uid, series=series, frames=frames)

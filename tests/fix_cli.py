@@ -60,7 +60,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     for name in [name for name in os.environ if name.startswith("FARM_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("FARM_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("FARM_WORKERS", "2")
+    monkeypatch.setenv("FARM_WORKERS", "1")
     loggers = [logging.getLogger(name) for name in ("farm", "scheduler", "workers")]
     before = [(logger, logger.level, logger.handlers, logger.propagate) for logger in loggers]
     root = list(logging.getLogger().handlers)
@@ -95,6 +95,9 @@ class Starter:
     def close(self) -> None:
         """End what a failed test has left."""
         for program in self._started:
+            if program.poll() is None:
+                for child in psutil.Process(program.pid).children(recursive=True):
+                    child.kill()
             program.kill()
             program.communicate()
 

@@ -61,7 +61,7 @@ class _BasicRules:
     def rule(self, tag: int, vr: str, *, nested: bool) -> Rule:
         """Return what to do with an element by tag and VR."""
         if not nested and tag in _NOTED:
-            return Rule.NOTE
+            return Rule.NOTE if (vr == "SQ") == (tag == markers.METHOD_CODES) else Rule.CUT
         action = basic(tag)
         if action is Action.UID:
             return Rule.ASK if vr in {"UI", "UN"} else Rule.CUT
@@ -167,6 +167,8 @@ def deidentify(source: Part10, mapping: Mapping, *, fallback: bool, domain: str,
         raise BadInput(Reason.NO_SOP_CLASS)
     if not (facts[SOP_INSTANCE] and facts[STUDY] and facts[SERIES]):
         raise BadInput(Reason.NO_UID)
+    if any(b"\\" in facts[tag] for tag in _UIDS):
+        raise BadInput(Reason.BAD_UID)
     subject = _subject(mapping, facts, fallback=fallback, domain=domain)
     edits = editor.walk.edits
     edits += _later(editor, plan, source, subject.pseudonym.encode(), facts)
@@ -196,14 +198,14 @@ def _later(editor: _Instance, plan: Plan, source: Part10, pseudonym: bytes, fact
     edits: list[Edit] = []
     target, rewrite = plan.target, plan.target is not source.dialect
     for span in editor.walk.notes:
-        tag, vr, start, value, end, _ = span
+        tag, vr, start, value, end, defined = span
         if tag in _IDENTITY:
             if end == value and tag == PATIENT_NAME and not rewrite:
                 continue
             new = target.element(tag, editor.settle(tag, vr), pseudonym)
         elif tag in _UIDS:
             new = target.element(tag, "UI", editor.ask(tag, editor.data[value:end]))
-        elif tag in _CUT_LATER:
+        elif tag in _CUT_LATER or not (defined or tag == PIXEL_DATA):
             new = b""
         elif tag == PIXEL_DATA:
             edits += pixeldata.edits(source, span, facts, target, editor.settle(tag, vr))

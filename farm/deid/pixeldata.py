@@ -6,6 +6,7 @@ shorter than its frames is refused: a reader would show what is not there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -49,7 +50,7 @@ def _frames_length(facts: Mapping[int, bytes], order: Literal["little", "big"]) 
 
     rows, columns, bits = number(_ROWS), number(_COLUMNS), number(_BITS)
     samples = 2 if facts[_PHOTOMETRIC] in _SUBSAMPLED else number(_SAMPLES) or 1
-    text = facts[_FRAMES] or b"1"
-    if not (rows and columns and bits and text.isdigit()):
+    frames = re.fullmatch(rb"\+?0*([1-9][0-9]{0,9})", facts[_FRAMES] or b"1")
+    if not (rows and columns and bits and frames):
         raise BadInput(Reason.PIXEL_LENGTH, "what describes the pixels is missing")
-    return (rows * columns * samples * bits * int(text) + 7) // 8
+    return (rows * columns * samples * bits * int(frames[1]) + 7) // 8

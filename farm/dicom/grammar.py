@@ -87,7 +87,7 @@ class Stretch(NamedTuple):
 
     `layout` unpacks the headers, `heads` is what they must be. `asks` are (step, start, end) of values that the editor
     gives; `ranges` are (offset of the length, length without the asks, first ask, last ask) of items and sequences
-    whose length depends on the answers.
+    whose length depends on the answers. `depth` is how deep its sequences are nested.
     """
 
     size: int
@@ -98,6 +98,7 @@ class Stretch(NamedTuple):
     asks: tuple[tuple[Step, int, int], ...]
     ranges: tuple[tuple[int, int, int, int], ...]
     notes: tuple[Span, ...]
+    depth: int
 
 
 class Rules(Protocol):
@@ -171,7 +172,8 @@ class Grammar:
 
     def keep(self, head: bytes, step: Step) -> None:
         """Remember a step: as a span where the first eight bytes of its like say all."""
-        if step.kind > Kind.SWAP or step.length < 0 or step.length == UNDEFINED:
+        unknown = step.vr == "UN" and step.kind is Kind.KEEP  # its value has to be looked at
+        if step.kind > Kind.SWAP or step.length < 0 or step.length == UNDEFINED or unknown:
             self.steps[head] = step
             return
         span = step.size + step.length
@@ -220,6 +222,8 @@ class Grammar:
         # An empty value needs no dummy; a 32-bit length is not among the bytes that a step is remembered by.
         if rule is Rule.SWAP and (length or size == 12):
             return Step(Kind.SWAP, tag, vr, size, known, items, self.rules.swap(tag, meant(tag, vr), self.target))
+        if rule is Rule.KEEP and vr not in {"SQ", "UN"} and vr_of(tag) == "SQ" and (length or size == 12):
+            raise BadInput(Reason.BAD_STRUCTURE, "a sequence is written with another VR")
         if rule in {Rule.KEEP, Rule.SWAP}:
             kind = Kind.HEAD if self.rewrite else Kind.KEEP
             if (items and length == UNDEFINED and size == 8) or (meant(tag, vr) == "SQ"):
@@ -274,7 +278,7 @@ class Plan:
         self.teacher: Teacher | None = None
         self.phases = (
             *(Grammar(rules, dialect, limit=tag) for tag in inserts),
-            Grammar(rules, dialect, limit=PIXEL_DATA + 1),
+            Grammar(rules, dialect),
             Grammar(rules, dialect, floor=PIXEL_DATA),
         )
         for grammar in (*self.phases, inner):

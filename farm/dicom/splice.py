@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from farm.dicom.elements import MAX_DEPTH, PIXEL_DATA, UNDEFINED, Data, Dialect
-from farm.dicom.grammar import Edit, Grammar, Kind, Plan, Span, Step, span
+from farm.dicom.grammar import Edit, Grammar, Kind, Plan, Span, Step, meant, span
 from farm.errors import BadInput, Reason
 
 _VIEWED = 16_384  # bytes from which a kept run is handed on as a view: below, copying is cheaper than a segment
@@ -123,7 +123,7 @@ class Walk:
         self._next_phase(at, last=True)
         self.end = at
 
-    def _elements(self, at: int, limit: int) -> tuple[int, Step, int]:
+    def _elements(self, at: int, limit: int) -> tuple[int, Step, int]:  # noqa: C901 - one loop: a call costs more
         """Pass over the elements of one item; stop at its end, or at one that changes where the walk stands."""
         data, grammar, grown = self._data, self._grammar, self._grown
         span_of_head, swap_of, step_of, add = grammar.memo.get, grammar.swaps.get, grammar.steps.get, self.edits.append
@@ -157,6 +157,8 @@ class Walk:
             end = at + size + length
             if end > limit:
                 raise BadInput(Reason.BAD_STRUCTURE if self._stack else Reason.TRUNCATED)
+            if vr == "UN":
+                self._refuse_items(step, at)
             if kind == Kind.NOTE:
                 self.notes.append(span(tag, vr, at, at + size, end, _DEFINED))
                 if tag == PIXEL_DATA and not self._stack:
@@ -167,6 +169,14 @@ class Walk:
             at = end
         self._grown = grown
         return at, step, length
+
+    def _refuse_items(self, step: Step, at: int) -> None:
+        """Refuse items where a value belongs: what they hold would be handed on unseen."""
+        value = at + step.size
+        if step.kind in {Kind.CUT, Kind.SWAP} or self._data[value : value + 4] != _LITTLE_ITEM:
+            return
+        if meant(step.tag, step.vr) != "SQ":
+            raise BadInput(Reason.BAD_STRUCTURE, "a sequence is written as the value of an attribute that is none")
 
     def _learned(self, at: int, limit: int) -> Step:
         """Learn an element; at top level, what cannot be one may be bytes behind the data set."""
@@ -208,6 +218,8 @@ class Walk:
     def _pass(self, at: int, step: Step, limit: int) -> int:
         """Pass over an element of undefined length as a whole, and do what its step says."""
         value = at + step.size
+        if step.kind in _ENTERED and step.tag != PIXEL_DATA:
+            raise BadInput(Reason.BAD_STRUCTURE, "only Pixel Data may hold fragments")
         if step.items:
             inside = self._grammar.unknown if step.vr == "UN" else self._grammar.inner
             end = inside.skipper.end(self._data, value, limit)
@@ -215,7 +227,7 @@ class Walk:
             end = self._fragments(value, limit)
         if step.kind is Kind.NOTE:
             self.notes.append(Span(step.tag, step.vr, at, value, end, defined=False))
-        elif step.kind in {Kind.CUT, Kind.SWAP}:
+        elif step.kind not in _ENTERED:  # a UID of undefined length is none: it is cut
             self.edits.append((at, end, step.new))
             self._grown += len(step.new) - (end - at)
         if step.tag == PIXEL_DATA and not self._stack:
@@ -240,8 +252,10 @@ class Walk:
         data, grammar = self._data, self._grammar
         head = data[at : at + 8]
         for stretch in grammar.stretches[head][1]:
-            size, layout, heads, edits, grown, asks, ranges, notes = stretch
+            size, layout, heads, edits, grown, asks, ranges, notes, depth = stretch
             if at + size <= limit and layout.unpack_from(data, at) == heads:
+                if len(self._stack) + depth > MAX_DEPTH:
+                    raise BadInput(Reason.TOO_DEEP)
                 break
         else:
             grammar.missed(head)

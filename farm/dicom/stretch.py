@@ -43,7 +43,7 @@ class _Element(NamedTuple):
 class TracedWalk(Walk):
     """A walk that uses no stretches and writes down where it meets headers, and what it does with each."""
 
-    __slots__ = ("_untraced", "asks", "elements", "headers", "lengths", "plain", "rewritten")
+    __slots__ = ("_untraced", "asks", "barred", "depths", "elements", "headers", "lengths", "plain")
 
     def __init__(self, data: Data, plan: Plan, editor: Editor) -> None:
         super().__init__(data, plan, editor)
@@ -53,9 +53,10 @@ class TracedWalk(Walk):
         self.lengths: list[tuple[int, int]] = []  # a 32-bit length, and the end of what it counts
         self.asks: list[tuple[Step, int, int]] = []
         self.plain: list[Edit] = []  # edits that depend on headers alone
-        self.rewritten: list[int] = []  # sequences whose header is rewritten: no stretch may hold one
+        self.depths: list[tuple[int, int]] = []  # where a sequence opens, and how many are open then
+        self.barred: list[int] = []  # elements that no stretch may hold: rewritten sequences, undefined lengths
 
-    def _elements(self, at: int, limit: int) -> tuple[int, Step, int]:
+    def _elements(self, at: int, limit: int) -> tuple[int, Step, int]:  # noqa: C901 - the same loop, traced
         """Pass over elements one by one, deciding each anew."""
         data, grammar = self._data, self._grammar
         if at < self._untraced:
@@ -76,6 +77,9 @@ class TracedWalk(Walk):
             end = at + size + length
             if end > limit:
                 raise BadInput(Reason.BAD_STRUCTURE if self._stack else Reason.TRUNCATED)
+            if vr == "UN":
+                self._refuse_items(step, at)
+                self.barred.append(at)
             if not self._stack:
                 self.elements.append(_Element(grammar, data[at : at + 8], at, end))
             if kind == Kind.NOTE:
@@ -98,8 +102,8 @@ class TracedWalk(Walk):
         return grown
 
     def _pass(self, at: int, step: Step, limit: int) -> int:
-        """Leave out an element of undefined length that is not entered: its end has to be found anew each time."""
-        self.headers.pop()
+        """Keep an element of undefined length that is not entered out of stretches: its end is found anew each time."""
+        self.barred.append(at)
         return super()._pass(at, step, limit)
 
     def _enter(self, at: int, step: Step, length: int, around: tuple[int, int, int]) -> int:
@@ -111,8 +115,9 @@ class TracedWalk(Walk):
                 self._untraced = end
         if length != UNDEFINED:
             self.lengths.append((value - 4, value + length))
+        self.depths.append((at, len(self._stack)))
         if self._grammar.rewrite:
-            self.rewritten.append(at)
+            self.barred.append(at)
         return value
 
     def _next_item(self, at: int) -> tuple[int, int, int, int]:
@@ -141,7 +146,7 @@ class TracedWalk(Walk):
     def stretch(self, start: int, end: int) -> Stretch | None:
         """Return what was traced between two offsets as a stretch; None where it cannot be one."""
         headers = self.headers[bisect_left(self.headers, (start, 0)) : bisect_left(self.headers, (end, 0))]
-        blocked = bisect_left(self.rewritten, start) < bisect_left(self.rewritten, end)
+        blocked = bisect_left(self.barred, start) < bisect_left(self.barred, end)
         if not headers or headers[0][0] != start or blocked or not _SHORTEST <= end - start <= _LONGEST:
             return None
         layout = _layout(start, headers)
@@ -157,6 +162,7 @@ class TracedWalk(Walk):
             grown=_growth(plain, 0, end - start),
             asks=asks,
             ranges=tuple(ranges),
+            depth=max((depth for at, depth in self.depths if start <= at < end), default=0),
             notes=tuple(
                 note._replace(start=note.start - start, value=note.value - start, end=note.end - start)
                 for note in self.notes

@@ -50,6 +50,9 @@ def make_app(broker_url: str, settings: Settings) -> Celery:
             # Look for messages of dead workers often; by default that takes 90 s.
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 2,
+            # A publisher that finds no broker says so at once; by default it would wait for one for ever.
+            "max_retries": 1,
+            "interval_start": 0,
             "socket_timeout": 30,
             "socket_connect_timeout": 5,
             "socket_keepalive": True,

@@ -153,7 +153,7 @@ def spliced(data: bytes, plan: Plan, editor: Editor) -> tuple[bytes, Walk]:
 
 
 @pytest.mark.parametrize("name", DIALECTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_the_walk_equals_reading_and_writing_everything(name: str, data: st.DataObject) -> None:
     """Lost otherwise: the certainty that the fast pass does what the slow, plain way does, to the byte."""

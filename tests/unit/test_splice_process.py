@@ -71,7 +71,7 @@ def check(data: bytes, recipe_is_explicit: bool = False) -> None:  # noqa: FBT00
 
 
 @pytest.mark.parametrize("name", trees.SYNTAXES)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_output_equals_the_oracles(name: str, data: st.DataObject) -> None:
     """Lost otherwise: the whole promise, that exactly what the profile names changes and nothing else."""
@@ -83,7 +83,7 @@ def test_output_equals_the_oracles(name: str, data: st.DataObject) -> None:
     check(trees.file(whole(drawn), name))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(drawn=trees.elements(NESTED, depth=3, unknown=False), shown=st.booleans())
 def test_rewriting_to_explicit_equals_the_oracles(drawn: list[Element], shown: bool) -> None:  # noqa: FBT001
     """Lost otherwise: an implicit data set could be written with wrong VRs or lengths, or keep what should go."""
@@ -159,5 +159,5 @@ def varied(rng: random.Random, found: list[Element]) -> list[Element]:
 def test_what_is_remembered_of_a_series_changes_no_output(name: str, explicit: bool) -> None:  # noqa: FBT001
     """Lost otherwise: what makes the farm fast could give one instance the treatment of another."""
     rng = random.Random(f"{name} {explicit}")
-    for number in range(40):
+    for number in range(25):
         check(trees.file(varied(rng, instance(rng, number)), name), recipe_is_explicit=explicit)

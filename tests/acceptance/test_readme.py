@@ -1,0 +1,130 @@
+"""The README: its commands run, in their order, and its tables say what the program says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from fix_farm import CT, make_instances
+
+from farm.cli import main, statuses
+from farm.errors import MEANING
+from farm.recipe.recipe import preset
+from farm.settings import FIELDS_DOC, Settings
+from farm.stores.manifest import COLUMNS
+
+if TYPE_CHECKING:
+    from fix_cli import Cli
+
+_README = Path(__file__).parents[2] / "README.md"
+_HOME = "`/var/lib/farm` as root, else `~/.local/share/farm`"
+
+
+def _rows(section: str) -> list[list[str]]:
+    """Return the cells of the first table under a heading."""
+    [text] = re.findall(rf"^##+ {re.escape(section)}$(.*?)(?=^##|\Z)", _README.read_text(), re.DOTALL | re.MULTILINE)
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines[2:]]
+
+
+def _commands() -> list[list[str]]:
+    """Return every `farm` command of the README's shell blocks."""
+    blocks = re.findall(r"^```sh$(.*?)^```$", _README.read_text(), re.DOTALL | re.MULTILINE)
+    return [shlex.split(line)[1:] for block in blocks for line in block.splitlines() if line.startswith("farm ")]
+
+
+def _default(name: str) -> str:
+    [field] = [field for field in fields(Settings) if field.name == name]
+    if field.default is MISSING:
+        return _HOME
+    return "" if field.default == "" else f"`{field.default}`"
+
+
+def test_settings() -> None:
+    """A setting that nobody reads about is a setting that nobody has; a wrong default is worse."""
+    assert _rows("Settings") == [
+        [f"`FARM_{name.upper()}`", _default(name), meaning] for name, meaning in FIELDS_DOC.items()
+    ]
+    assert list(FIELDS_DOC) == [field.name for field in fields(Settings)]
+
+
+def test_exit_statuses() -> None:
+    """Scripts are written from this table."""
+    assert _rows("Exit statuses") == [[str(status.value), meaning] for status, meaning in statuses.MEANING.items()]
+
+
+def test_reason_codes() -> None:
+    """A code in a summary must lead to its meaning."""
+    assert _rows("Reason codes") == [[f"`{reason.value}`", meaning] for reason, meaning in MEANING.items()]
+
+
+def test_manifest_columns() -> None:
+    """The manifest's readers have nothing else to go by."""
+    assert _rows("Manifest") == [[f"`{column.name}`", column.kind, column.meaning] for column in COLUMNS]
+
+
+def test_recipe_keys() -> None:
+    """Recipes are written from this table; its middle column is the preset."""
+    flat: dict[str, object] = {}
+    for key, value in preset("basic").to_dict().items():
+        flat |= {f"{key}.{name}": inner for name, inner in value.items()} if isinstance(value, dict) else {key: value}
+    table = {row[0].strip("`"): row[1].strip("`") for row in _rows("What `basic` does, and what it does not")}
+    assert table == {key: value or "(empty)" for key, value in flat.items()}
+
+
+def test_commands_and_options(cli: Cli) -> None:
+    """Every command is listed with every option but the two that all have, and none is listed that is not there."""
+    listed = [row[0].strip("`") for row in _rows("Commands")]
+    assert {line.split()[1] for line in listed} == main.SUMMARIES.keys()
+    for line in listed:
+        words = line.split()
+        name = words[1:3] if words[1] == "quarantine" else words[1:2]
+        options = set(re.findall(r"--[a-z]+", cli(*name, "--help").out)) - {"--help", "--json"}
+        told = set(re.findall(r"--[a-z]+", line))
+        if name == ["demo"]:
+            told.add("--workers")
+        if name == ["deid"]:
+            told.add("--jobs")
+        assert told == options, line
+
+
+@pytest.mark.servers
+def test_the_commands_run(cli: Cli, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A newcomer types these, one after the other; each must work, on servers of its own, from an empty home."""
+    monkeypatch.setenv("FARM_HOME", str(home / "farm"))
+    monkeypatch.setenv("FARM_FLOWER_PORT", "0")
+    monkeypatch.chdir(tmp_path)
+    make_instances(tmp_path / "scans", 4)
+    (tmp_path / "scans" / "broken").write_bytes(CT.read_bytes()[:2000])
+    said = {}
+    for command in _commands():
+        done = cli(*command)
+        assert done.status == 0, (command, done.err)
+        said[" ".join(command)] = done.out
+    assert "Run 1" in said["run scans clean"]
+    assert "  done           4\n" in said["status 1"]
+    assert "truncated" in said["quarantine list 1"]
+    assert said["quarantine retry 1 --reason truncated"].startswith("1 instances of run 1")
+    assert (tmp_path / "one.dcm").is_file()
+    assert said["down"] == "The farm is down.\n"
+
+
+@pytest.mark.servers
+def test_the_demo(cli: Cli, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make demo` is a newcomer's first command: it ends well and tells counts, reasons, places and what is next."""
+    makefile = _README.with_name("Makefile").read_text()
+    assert "\ndemo: setup\n\t$(BIN)/farm demo\n" in makefile
+    monkeypatch.setenv("FARM_HOME", str(home / "farm"))
+    monkeypatch.chdir(tmp_path)
+    said = cli("demo")
+    assert said.status == 0, said.err
+    assert said.out.startswith("Run 1 is complete: every instance is accounted for.\n")
+    assert re.search(r"^ +not-dicom +\d+ +The file is not DICOM", said.out, re.MULTILINE)
+    assert str(home / "farm" / "keys") in said.out
+    assert "farm status 1" in said.out
+    [output] = (tmp_path / "demo-output").iterdir()
+    assert len(list(output.rglob("*.dcm"))) == int(re.findall(r"^  done +(\d+)$", said.out, re.MULTILINE)[0]) > 50
