@@ -175,7 +175,7 @@ class Walk:
         value = at + step.size
         if step.kind in {Kind.CUT, Kind.SWAP} or self._data[value : value + 4] != _LITTLE_ITEM:
             return
-        if meant(step.tag, step.vr) != "SQ":
+        if meant(step.tag, step.vr) != "SQ" and not step.tag >> 16 & 1:  # a private one was kept by name
             raise BadInput(Reason.BAD_STRUCTURE, "a sequence is written as the value of an attribute that is none")
 
     def _learned(self, at: int, limit: int) -> Step:
