@@ -40,6 +40,7 @@ FIELDS_DOC: dict[str, str] = {
     "flower_port": "Port of Flower on loopback for `farm up`; 0: any free port.",
     "log_level": "Level of the program's own log (DEBUG, INFO, WARNING, ERROR).",
 }
+_FILES = frozenset({"project_key_file", "vault_key_file"})
 _SECRET_URLS = frozenset({"database_url", "broker_url"})
 
 
@@ -124,6 +125,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         if text is None or (text == "" and field.name == "home"):
             continue
         given[field.name] = _parsed(field.name, field.type, text)
+    for name in _FILES & given.keys():
+        given[name] = str(Path(str(given[name])).absolute()) if given[name] else ""
     home = given.pop("home", None) or _default_home()
     return Settings(home=Path(str(home)).absolute(), **given)  # type: ignore[arg-type]
 

@@ -85,6 +85,7 @@ class WorkerProcess:
                 stdout=words,
                 stderr=words,
                 env=os.environ | environment(self._settings),
+                cwd=self._settings.home,  # nothing in the user's folder may pass for one of our modules
                 process_group=0,
             )
         self._started = time.monotonic()
@@ -96,7 +97,7 @@ class WorkerProcess:
         options += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
         if self._events:
             options.append("--task-events")
-        return [sys.executable, "-m", "celery", "--app", "workers.app", "--quiet", "worker", *options]
+        return [sys.executable, "-P", "-m", "celery", "--app", "workers.app", "--quiet", "worker", *options]
 
     def _end_group(self) -> None:
         """Kill what is left of the process group: children whose parent was killed hold work that is not theirs."""

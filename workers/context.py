@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.deid.keys import ProjectKey
-from farm.errors import BadRecipe, Reason
 from farm.pipeline import KeyedMapping
 from farm.queue import Place, Sealer
 from farm.recipe.recipe import Recipe
@@ -39,7 +38,6 @@ class Contexts:
     """The keys, and the contexts of the runs that this process has met."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
         self.key = ProjectKey(load_or_create(settings.project_key_path, "project").secret)
         self.vault = Vault(load_or_create(settings.vault_key_path, "vault").secret)
         self.sealer = Sealer(self.key, self.vault)
@@ -53,17 +51,16 @@ class Contexts:
         return self._known[run_id]
 
     def _made(self, run: Run, registry: Registry) -> RunContext:
-        project_id = registry.open_project(self._settings.project)
-        if project_id != run.project_id:
-            raise BadRecipe(Reason.KEY_MISMATCH, "The run belongs to another project than this worker")
+        # All workers of a home share the queues: a run's project is the run's, not the worker's own.
+        project = registry.project_name(run.project_id)
         recipe = Recipe.from_json(run.recipe_json)
         source = self.sealer.open_source(Place(key=run.source_key, sealed=run.source_sealed))
         destination = self.sealer.open_destination(Place(key=run.destination_key, sealed=run.destination_sealed))
         store = LocalStore(Path(os.fsdecode(destination)))
-        store.open(self._settings.project, recipe.digest, create=False)
+        store.open(project, recipe.digest, create=False)
         return RunContext(
             run_id=run.id,
-            project_id=project_id,
+            project_id=run.project_id,
             recipe=recipe,
             source=FolderSource(Path(os.fsdecode(source))),
             store=store,

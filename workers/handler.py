@@ -137,11 +137,17 @@ class Handler:
     def _one(self, context: RunContext, row: Leased) -> Prepared:
         locator = self._contexts.sealer.open_locator(Place(key=row.locator_key, sealed=row.locator_sealed))
         limit = self._settings.read_limit_bytes
-        with context.source.read(locator, size=row.size, mtime_ns=row.mtime_ns, limit=limit) as data:
-            product = process(data, context.recipe, self._contexts.mapping, self._limits)
-            report = product.report
-            staged = context.store.stage(report.path, product.segments)
-            del product  # its segments point into `data`, which may be a mapping that ends with the block
+        staged = None
+        try:
+            with context.source.read(locator, size=row.size, mtime_ns=row.mtime_ns, limit=limit) as data:
+                product = process(data, context.recipe, self._contexts.mapping, self._limits)
+                report = product.report
+                staged = context.store.stage(report.path, product.segments)
+                del product  # its segments point into `data`, which may be a mapping that ends with the block
+        except BaseException:
+            if staged is not None:  # a mapped source is known to have changed only when the block ends
+                context.store.discard(staged)
+            raise
         return Prepared(id=row.id, staged=staged, report=report)
 
     def _record(self, context: RunContext, prepared: Sequence[Prepared]) -> None:

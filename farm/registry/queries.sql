@@ -12,6 +12,9 @@ SELECT id, %(actor)s, 'project created', '{}' FROM added
 -- name: project
 SELECT id, check_value FROM registry.projects WHERE name = %(name)s
 
+-- name: project_of_id
+SELECT name, check_value FROM registry.projects WHERE id = %(project_id)s
+
 -- name: record
 -- Rows come sorted by key, so that two parcels never wait for each other. A row that is there already, or whose new
 -- value is taken, is left out of the count, and `agreeing` then tells the one from the other.

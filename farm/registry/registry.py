@@ -59,6 +59,13 @@ class Registry:
             raise BadRecipe(Reason.KEY_MISMATCH)
         return int(project_id)
 
+    def project_name(self, project_id: int) -> str:
+        """Return the name of a project; raise `BadRecipe(KEY_MISMATCH)` where it was begun with another key."""
+        for name, expected in self._db.rows("project_of_id", {"project_id": project_id}):
+            if hmac.compare_digest(expected, self._project_key.check()):
+                return str(name)
+        raise BadRecipe(Reason.KEY_MISMATCH)
+
     def record(self, project_id: int, mappeds: Sequence[Mapped]) -> None:
         """Record the mappings of a parcel in one statement; raise `BadRecipe(MAPPING_MISMATCH)` where one differs."""
         uids = self._unknown({pair: None for mapped in mappeds for pair in mapped.uids}, project_id)
