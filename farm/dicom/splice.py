@@ -158,7 +158,7 @@ class Walk:
             if end > limit:
                 raise BadInput(Reason.BAD_STRUCTURE if self._stack else Reason.TRUNCATED)
             if vr == "UN":
-                self._refuse_items(step, at)
+                self._refuse_items(step, at, end)
             if kind == Kind.NOTE:
                 self.notes.append(span(tag, vr, at, at + size, end, _DEFINED))
                 if tag == PIXEL_DATA and not self._stack:
@@ -170,10 +170,10 @@ class Walk:
         self._grown = grown
         return at, step, length
 
-    def _refuse_items(self, step: Step, at: int) -> None:
+    def _refuse_items(self, step: Step, at: int, end: int) -> None:
         """Refuse items where a value belongs: what they hold would be handed on unseen."""
         value = at + step.size
-        if step.kind in {Kind.CUT, Kind.SWAP} or self._data[value : value + 4] != _LITTLE_ITEM:
+        if step.kind in {Kind.CUT, Kind.SWAP} or self._data[value : min(end, value + 4)] != _LITTLE_ITEM:
             return
         if meant(step.tag, step.vr) != "SQ" and not step.tag >> 16 & 1:  # a private one was kept by name
             raise BadInput(Reason.BAD_STRUCTURE, "a sequence is written as the value of an attribute that is none")

@@ -78,7 +78,7 @@ class TracedWalk(Walk):
             if end > limit:
                 raise BadInput(Reason.BAD_STRUCTURE if self._stack else Reason.TRUNCATED)
             if vr == "UN":
-                self._refuse_items(step, at)
+                self._refuse_items(step, at, end)
                 self.barred.append(at)
             if not self._stack:
                 self.elements.append(_Element(grammar, data[at : at + 8], at, end))
