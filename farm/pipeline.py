@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from functools import cache
 
 from blake3 import blake3
 
@@ -138,7 +139,11 @@ class Survey:
 
 
 _SURVEYED = frozenset({deid.SERIES, deid.FRAMES})
-_SURVEY_PLANS: dict[Dialect, Plan] = {}
+
+
+@cache
+def _survey_plan(dialect: Dialect) -> Plan:
+    return Plan(Noting(_SURVEYED, deid.FRAMES), dialect)
 
 
 def survey(head: bytes) -> Survey:
@@ -149,8 +154,7 @@ def survey(head: bytes) -> Survey:
     source = part10.parse(head)
     series, frames = None, 1
     if not source.syntax.deflated:
-        plan = _SURVEY_PLANS.setdefault(source.dialect, Plan(Noting(_SURVEYED, deid.FRAMES), source.dialect))
-        walk = splice.Walk(head, plan, splice.Onlooker())
+        walk = splice.Walk(head, _survey_plan(source.dialect), splice.Onlooker())
         # The head may end inside an element, or the data set be broken: what was seen so far is enough.
         with suppress(BadInput):
             walk.run(source.start, len(head))
