@@ -2,9 +2,9 @@
 
 Instances repeat their headers, so the walk of `farm.dicom.splice` decides each kind of element once. A grammar holds,
 for the eight bytes that open an element (tag, VR and length), a number: positive, the span to keep; negative, the
-span to cut or to swap for a constant. Whatever cannot be answered from those bytes alone (a 32-bit length, a
-sequence, a value that decides) is a `Step`. The rules that it learns from see only the tag, the VR and whether the
-element stands in an item; every byte of the key was compared, so remembering is exact.
+span to cut, or below `SWAPPED` to swap for a constant. Whatever cannot be answered from those bytes alone (a 32-bit
+length, a sequence, a value that decides) is a `Step`. The rules that it learns from see only the tag, the VR and
+whether the element stands in an item; every byte of the key was compared, so remembering is exact.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from farm.dicom.elements import EXPLICIT, IMPLICIT, ITEM_END, PIXEL_DATA, UNDEFI
 from farm.dicom.skip import Skipper
 from farm.errors import BadInput, Reason
 
-_ALTERNATIVES = 4  # stretches that begin alike
-_GIVEN_UP = 16  # misses in a row
+_ALTERNATIVES = 4  # stretches that open with one header
+_OPENINGS = 64  # headers, of different length, by which the stretches of one element open
+_GIVEN_UP = 64  # misses in a row
+SWAPPED = -(1 << 40)  # added to what is remembered of an element that is swapped; no span is as long
 _REMEMBERED = 50_000  # headers a grammar holds before it starts afresh: bounded memory on hostile input
 
 
@@ -151,7 +153,7 @@ class Grammar:
         self.memo: dict[bytes, int] = {}
         self.swaps: dict[bytes, bytes] = {}
         self.steps: dict[bytes, Step] = {}
-        self.stretches: dict[bytes, tuple[Step, tuple[Stretch, ...]]] = {}
+        self.stretches: dict[bytes, tuple[Step, dict[bytes, tuple[Stretch, ...]]]] = {}  # then by the whole header
         self.misses: dict[bytes, int] = {}  # by the same key: misses in a row
         self.inner: Grammar = self  # of the items of a sequence
         self.unknown: Grammar = self  # of the items of a sequence written as UN, which are implicit (PS3.5 6.2.2)
@@ -179,6 +181,7 @@ class Grammar:
         span = step.size + step.length
         self.memo[head] = span if step.kind is Kind.KEEP else -span
         if step.kind is Kind.SWAP:
+            self.memo[head] += SWAPPED
             self.swaps[head] = step.new
 
     def decide(self, data: Data, at: int, end: int) -> Step:
@@ -199,10 +202,13 @@ class Grammar:
 
     def add_stretch(self, stretch: Stretch, fallback: Step) -> None:
         """Remember a stretch by its first eight bytes, before older ones that begin alike."""
-        head = stretch.heads[0][:8]
-        known = self.stretches.get(head, (fallback, ()))[1]
-        others = tuple(other for other in known if other.heads != stretch.heads)
-        self.stretches[head] = (fallback, (stretch, *others)[:_ALTERNATIVES])
+        opening = stretch.heads[0]
+        head = opening[:8]
+        _, known = self.stretches.setdefault(head, (fallback, {}))
+        others = [other for other in known.pop(opening, ()) if other.heads != stretch.heads]
+        known[opening] = (stretch, *others[: _ALTERNATIVES - 1])
+        if len(known) > _OPENINGS:
+            del known[next(iter(known))]
         self.memo.pop(head, None)
         self.steps[head] = Step(Kind.STRETCH, fallback.tag, fallback.vr, fallback.size, fallback.length)
 

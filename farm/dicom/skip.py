@@ -10,8 +10,7 @@ from farm.dicom.elements import IMPLICIT, ITEM, ITEM_END, MAX_DEPTH, SEQUENCE_EN
 from farm.errors import BadInput, Reason
 
 _REMEMBERED = 50_000
-_CLOSES = -1
-_LONG = 0
+_CLOSES, _OPENS, _LONG, _UNKNOWN = -1, -2, -3, -4
 
 
 class Skipper:
@@ -25,27 +24,32 @@ class Skipper:
 
     def end(self, data: Data, at: int, limit: int) -> int:
         """Return the offset behind the delimiter of the sequence whose first item stands at an offset."""
-        spans, depth = self._spans, 1
-        while depth:
+        span_of, depth = self._spans.get, 1
+        while True:
             head = data[at : at + 8]
-            span = spans.get(head)
-            if span is None:
+            span = span_of(head, _UNKNOWN)
+            if span > 0:  # behind the limit there is nothing, or what is no header: it is noticed before the end
+                at += span
+                continue
+            if span == _UNKNOWN:
                 span = self._learn(head, data, at, limit)
             if span > 0:
                 at += span
             elif span == _CLOSES:
                 depth -= 1
                 at += 8
+                if not depth:
+                    break
+            elif span == _OPENS:
+                depth += 1
+                at += 8
             elif span == _LONG:
                 at, opened = self._long(data, at, limit)
                 depth += opened
-            else:
-                depth += 1
-                at -= span
-            if at > limit:
-                raise BadInput(Reason.TRUNCATED)
             if depth > 2 * MAX_DEPTH:
                 raise BadInput(Reason.TOO_DEEP)
+        if at > limit:
+            raise BadInput(Reason.TRUNCATED)
         return at
 
     def _long(self, data: Data, at: int, limit: int) -> tuple[int, int]:
@@ -66,7 +70,7 @@ class Skipper:
         elif size == 12:
             span = _LONG
         elif length == UNDEFINED:
-            span = -8
+            span = _OPENS
         else:
             span = size + length
         if tag >> 16 == 0xFFFE and tag not in {ITEM, ITEM_END, SEQUENCE_END}:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from farm.dicom.elements import MAX_DEPTH, PIXEL_DATA, UNDEFINED, Data, Dialect
-from farm.dicom.grammar import Edit, Grammar, Kind, Plan, Span, Step, meant, span
+from farm.dicom.grammar import SWAPPED, Edit, Grammar, Kind, Plan, Span, Step, meant, span
 from farm.errors import BadInput, Reason
 
 _VIEWED = 16_384  # bytes from which a kept run is handed on as a view: below, copying is cheaper than a segment
@@ -123,10 +123,10 @@ class Walk:
         self._next_phase(at, last=True)
         self.end = at
 
-    def _elements(self, at: int, limit: int) -> tuple[int, Step, int]:  # noqa: C901 - one loop: a call costs more
+    def _elements(self, at: int, limit: int) -> tuple[int, Step, int]:  # noqa: C901, PLR0912, PLR0915 - one loop
         """Pass over the elements of one item; stop at its end, or at one that changes where the walk stands."""
         data, grammar, grown = self._data, self._grammar, self._grown
-        span_of_head, swap_of, step_of, add = grammar.memo.get, grammar.swaps.get, grammar.steps.get, self.edits.append
+        span_of_head, swap_of, step_of, add = grammar.memo.get, grammar.swaps, grammar.steps.get, self.edits.append
         step, length = BEHIND, 0
         while at < limit:
             head = data[at : at + 8]
@@ -135,10 +135,18 @@ class Walk:
                 at += reach
                 continue
             if reach:
-                new = swap_of(head, b"")
-                add((at, at - reach, new))
-                grown += reach + len(new)
-                at -= reach
+                start = at
+                if reach < SWAPPED:
+                    at -= reach - SWAPPED
+                    new = swap_of[head]
+                    add((start, at, new))
+                    grown += start - at + len(new)
+                    continue
+                while SWAPPED < reach < 0 and at < limit:  # neighbours go in one cut
+                    at -= reach
+                    reach = span_of_head(data[at : at + 8], 0)
+                add((start, at, b""))
+                grown += start - at
                 continue
             step = step_of(head) or self._learned(at, limit)
             if step.kind == Kind.STRETCH:
@@ -157,6 +165,11 @@ class Walk:
             end = at + size + length
             if end > limit:
                 raise BadInput(Reason.BAD_STRUCTURE if self._stack else Reason.TRUNCATED)
+            if kind == Kind.CUT:
+                add((at, end, b""))
+                grown += at - end
+                at = end
+                continue
             if vr == "UN":
                 self._refuse_items(step, at, end)
             if kind == Kind.NOTE:
@@ -251,7 +264,8 @@ class Walk:
         """Pass over the first known stretch that fits here; return the same offset where none does."""
         data, grammar = self._data, self._grammar
         head = data[at : at + 8]
-        for stretch in grammar.stretches[head][1]:
+        opening, known = grammar.stretches[head]
+        for stretch in known.get(data[at : at + opening.size], ()):
             size, layout, heads, edits, grown, asks, ranges, notes, depth = stretch
             if at + size <= limit and layout.unpack_from(data, at) == heads:
                 if len(self._stack) + depth > MAX_DEPTH:

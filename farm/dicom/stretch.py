@@ -28,6 +28,7 @@ _LONGEST = 65_536  # bytes of one stretch
 _POOR = 2_048  # header bytes outside stretches from which a lesson may pay
 _LONGEST_WAIT = 4_096  # instances between lessons that did not pay
 _WELL = 64  # instances that go well for the wait to halve
+_ALWAYS = 64  # of the items that begin alike, every so many is a lesson: another scanner's come later
 _REMEMBERED = 20_000  # tags whose size is remembered: bounded memory on hostile input
 
 
@@ -95,6 +96,8 @@ class TracedWalk(Walk):
         """Note which edits depend on values."""
         before = len(self.edits)
         grown = super()._change(step, at, end)
+        if at < self._untraced:
+            return grown
         if step.kind == Kind.ASK:
             self.asks.append((step, at, end))
         else:
@@ -103,12 +106,15 @@ class TracedWalk(Walk):
 
     def _pass(self, at: int, step: Step, limit: int) -> int:
         """Keep an element of undefined length that is not entered out of stretches: its end is found anew each time."""
-        self.barred.append(at)
+        if at >= self._untraced:
+            self.barred.append(at)
         return super()._pass(at, step, limit)
 
     def _enter(self, at: int, step: Step, length: int, around: tuple[int, int, int]) -> int:
         """Write down an opened sequence."""
         value = super()._enter(at, step, length, around)
+        if at < self._untraced:
+            return value
         if len(self._stack) == 1:
             end = value + length if length != UNDEFINED else self._grammar.skipper.end(self._data, value, around[0])
             if end - at >= _LONGEST:  # too long for a stretch: what is in it is walked as ever
@@ -124,6 +130,8 @@ class TracedWalk(Walk):
         """Write down the header of an item, or the end of a sequence."""
         depth, level = len(self._stack), self._stack[-1]
         place = super()._next_item(at)
+        if at < self._untraced:
+            return place
         if len(self._stack) == depth:
             self.headers.append((at, 8))
             if place[2] >= 0:
@@ -243,7 +251,7 @@ class Lessons:
         self._well = 0
         self._seen: dict[tuple[int, bytes], tuple[bytes, int]] = {}
         self._varying: set[tuple[int, bytes]] = set()
-        self._met: dict[tuple[int, bytes], int] = {}  # items that begin alike
+        self._met: dict[tuple[int, bytes, bool], int] = {}  # items that begin alike
         plan.teacher = self
 
     def walk(self, data: Data, editor: Editor) -> Walk:
@@ -268,15 +276,15 @@ class Lessons:
             self._wait = max(1, self._wait // 2)
 
     def item(self, data: Data, grammar: Grammar, start: int, end: int) -> None:
-        """Learn, of the items that begin alike and fit no stretch, the second, the fourth, the eighth and so on."""
-        head = data[start : start + 8]
+        """Learn, of the items that begin alike and fit no stretch, the second, fourth, eighth and then every 64th."""
         if grammar.rewrite or -1 < end < start + _SHORTEST:
             return
-        met = self._met.get((id(grammar), head), 0) + 1
+        alike = (id(grammar), data[start : start + 8], end < 0)
+        met = self._met.get(alike, 0) + 1
         if len(self._met) > _REMEMBERED:
             self._met.clear()
-        self._met[id(grammar), head] = met
-        if met == 1 or met & (met - 1):
+        self._met[alike] = met
+        if met == 1 or (met & (met - 1) and met % _ALWAYS):
             return
         with suppress(BadInput):  # what is wrong with the item is the walk's to say
             if end < 0:
@@ -284,6 +292,7 @@ class Lessons:
             walk = TracedWalk(data, _ItemPlan(self._plan, grammar), Onlooker())
             walk.run(start, end)
             if walk.end == end:
+                self._learn_elements(walk)
                 _remember(walk, grammar, start, end)
 
     def _learn_elements(self, walk: TracedWalk) -> None:
