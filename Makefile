@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test lint bench compare clean
 help:
 	@echo 'make demo    real DICOM through the whole farm, on embedded servers'
 	@echo 'make test    linters, types, architecture and all tests'
 	@echo 'make bench   figures against cp and other tools, side by side'
+	@echo 'make compare leaks, conformance and speed against other tools, as a table'
 	@echo 'make clean   remove what the above made'
 
 setup: $(VENV)/.done
@@ -31,6 +32,9 @@ test: lint
 
 bench: setup
 	$(BIN)/python -m tests.bench
+
+compare: setup
+	$(BIN)/python -m tests.compare
 
 clean:
 	rm -rf $(VENV) *.egg-info build dist demo-output .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
