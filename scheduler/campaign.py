@@ -133,7 +133,7 @@ def open_run(desk: Desk, source: Path, destination: Path, recipe: Recipe) -> Run
     target = sealer.destination(os.fsencode(destination.resolve()))
     store = LocalStore(destination)
     with closing(desk.session()) as session:
-        project_id = session.call(lambda tables: tables.registry.open_project(settings.project))
+        project_id = session.call(lambda tables: tables.registry.open_project(settings.project, scheme=recipe.scheme))
         marked = _is_marked(store, settings.project, recipe.digest)
         run = session.call(
             lambda tables: tables.ledger.open_run(

@@ -17,6 +17,7 @@ from farm.stores import LocalStore
 
 if TYPE_CHECKING:
     from farm.ledger import Run
+    from farm.pipeline import Mapping
     from farm.queue import Tables
     from farm.registry import Registry
     from farm.settings import Settings
@@ -30,6 +31,8 @@ class RunContext:
     run_id: int
     project_id: int
     recipe: Recipe
+    mapping: Mapping | None
+    """What the recipe's scheme derives; None: the registry has to be asked for each parcel."""
     source: FolderSource
     store: Store
 
@@ -41,7 +44,6 @@ class Contexts:
         self.key = ProjectKey(load_or_create(settings.project_key_path, "project").secret)
         self.vault = Vault(load_or_create(settings.vault_key_path, "vault").secret)
         self.sealer = Sealer(self.key, self.vault)
-        self.mapping = KeyedMapping(self.key)
         self._known: dict[int, RunContext] = {}
 
     def of(self, run_id: int, tables: Tables) -> RunContext:
@@ -62,6 +64,7 @@ class Contexts:
             run_id=run.id,
             project_id=run.project_id,
             recipe=recipe,
+            mapping=None if recipe.scheme.in_registry else KeyedMapping(self.key, recipe.scheme),
             source=FolderSource(Path(os.fsdecode(source))),
             store=store,
         )

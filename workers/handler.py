@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import BadInput, BadRecipe, FarmError, Reason, Unavailable, place_of
 from farm.ledger import Failed, GivenBack, Quarantined
-from farm.pipeline import Limits, process
+from farm.pipeline import Limits, needs, process
 from farm.queue import Place, Session
 from workers.context import Contexts
 from workers.keeper import Keeper
@@ -26,8 +26,11 @@ from workers.release import Prepared, release
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
+    from farm.dicom.elements import Data
     from farm.ledger import Lease, Leased, Outcome
+    from farm.pipeline import Mapping, Needs
     from farm.settings import Settings
     from workers.context import RunContext
 
@@ -100,7 +103,8 @@ class Handler:
         context = self._session.call(lambda tables: self._contexts.of(lease.run_id, tables))
         prepared: list[Prepared] = []
         try:
-            outcomes = self._prepare(context, lease.rows, prepared)
+            mapping = context.mapping or self._asked(context, lease.rows)
+            outcomes = self._prepare(context, mapping, lease.rows, prepared)
             if not prepared:
                 return outcomes
             self._record(context, prepared)
@@ -115,13 +119,30 @@ class Handler:
                     context.store.discard(item.staged)
             raise
 
-    def _prepare(self, context: RunContext, rows: Sequence[Leased], prepared: list[Prepared]) -> list[Outcome]:
+    def _asked(self, context: RunContext, rows: Sequence[Leased]) -> Mapping:
+        """Survey the parcel's instances and ask the registry for all that they need, in one round trip."""
+        surveyed: list[Needs] = []
+        for row in rows:
+            self._keeper.check()
+            try:
+                with self._reading(context, row) as data:
+                    surveyed.append(needs(data, context.recipe, self._limits))
+            except Unavailable:
+                raise
+            except Exception:  # noqa: BLE001, S112 - the work itself meets it again, and says what becomes of the instance
+                continue
+        scheme = context.recipe.scheme
+        return self._session.call(lambda tables: tables.registry.resolve(context.project_id, scheme, surveyed))
+
+    def _prepare(
+        self, context: RunContext, mapping: Mapping, rows: Sequence[Leased], prepared: list[Prepared]
+    ) -> list[Outcome]:
         """Read, de-identify and stage each row into `prepared`; return the outcomes of those that cannot go on."""
         outcomes: list[Outcome] = []
         for at, row in enumerate(rows):
             self._keeper.check()
             try:
-                prepared.append(self._one(context, row))
+                prepared.append(self._one(context, mapping, row))
             except BadInput as error:
                 outcomes.append(Quarantined(id=row.id, reason=error.reason))
             except Unavailable as error:
@@ -134,13 +155,17 @@ class Handler:
                 outcomes.append(Failed(id=row.id, reason=Reason.INTERNAL_ERROR))
         return outcomes
 
-    def _one(self, context: RunContext, row: Leased) -> Prepared:
+    def _reading(self, context: RunContext, row: Leased) -> AbstractContextManager[Data]:
+        """Give an instance's bytes."""
         locator = self._contexts.sealer.open_locator(Place(key=row.locator_key, sealed=row.locator_sealed))
         limit = self._settings.read_limit_bytes
+        return context.source.read(locator, size=row.size, mtime_ns=row.mtime_ns, limit=limit)
+
+    def _one(self, context: RunContext, mapping: Mapping, row: Leased) -> Prepared:
         staged = None
         try:
-            with context.source.read(locator, size=row.size, mtime_ns=row.mtime_ns, limit=limit) as data:
-                product = process(data, context.recipe, self._contexts.mapping, self._limits)
+            with self._reading(context, row) as data:
+                product = process(data, context.recipe, mapping, self._limits)
                 report = product.report
                 staged = context.store.stage(report.path, product.segments)
                 del product  # its segments point into `data`, which may be a mapping that ends with the block

@@ -84,7 +84,7 @@ class Batch:
         self._source = FolderSource(order.source)
         self._store = store
         self._recipe = order.recipe
-        self._mapping = KeyedMapping(key)
+        self._mapping = KeyedMapping(key, order.recipe.scheme)
         self._limits = Limits(inflated_bytes=settings.inflate_limit_bytes, inflated_ratio=settings.inflate_ratio)
         self._read_limit = settings.read_limit_bytes
 

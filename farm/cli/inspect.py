@@ -1,13 +1,13 @@
 """`farm status`, `farm quarantine` and `farm manifest`: what the ledger says, whether a run is going on or not.
 
-Only Postgres is needed for that. If it does not run, it is started for the time of the look; so a look never meets the
-broker. Nothing here says where an instance came from: that is sealed.
+Nothing here says where an instance came from, as that is sealed: but for `farm quarantine show --reveal`, which needs
+the vault key and a reason, and is in the audit before it opens anything.
 """
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,11 @@ import click
 from farm.cli import screen
 from farm.cli.account import Account, show
 from farm.cli.options import json_option, settings_with
-from farm.database import connect, migrate
-from farm.embedded import Stack
+from farm.cli.tables import actor, database, keys
 from farm.errors import MEANING, BadRecipe, Reason
 from farm.ledger import Ledger
+from farm.queue import Place, Sealer
+from farm.registry import Registry
 from farm.stores.manifest import write_jsonl
 from farm.stores.parquet import write_parquet
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from farm.ledger import InQuarantine, Run
 
 _PAGE = 1000
-_NOT_WANTED = "redis://not-wanted"
 _WRITERS = {"jsonl": write_jsonl, "parquet": write_parquet}
 _run_argument = click.argument("run_id", metavar="[RUN]", type=int, required=False)
 _reason_option = click.option(
@@ -42,15 +42,7 @@ _reason_option = click.option(
 def _ledger() -> Iterator[Ledger]:
     """Give the ledger of the settings."""
     settings = settings_with()
-    if settings.database_url:
-        with connect(settings.database_url) as connection:
-            yield Ledger(connection, max_attempts=settings.max_attempts)
-        return
-    if not (settings.home / "embedded").is_dir():
-        raise BadRecipe(Reason.BAD_OPTION, "there is no run yet in FARM_HOME")
-    with Stack(replace(settings, broker_url=_NOT_WANTED)) as stack, connect(stack.database_url) as connection:
-        for package in ("farm.registry", "farm.ledger"):
-            migrate(connection, package, post=False)  # the first run may have ended before it made them
+    with database(settings) as connection:
         yield Ledger(connection, max_attempts=settings.max_attempts)
 
 
@@ -125,7 +117,7 @@ def _minute(moment: datetime) -> str:
 
 @click.group()
 def quarantine() -> None:
-    """List what is quarantined, or try it again."""
+    """List what is quarantined, look at one instance, or try it again."""
 
 
 @quarantine.command("list")
@@ -167,6 +159,54 @@ def _row(row: InQuarantine) -> dict[str, object]:
         "bytes": row.size,
         "finished_at": row.finished_at.isoformat(),
     }
+
+
+@quarantine.command("show")
+@click.argument("instance", metavar="ID", type=int)
+@click.option("--reveal", is_flag=True, help="Say where it came from; needs the vault key, and is audited.")
+@click.option("--why", metavar="TEXT", help="The reason, for the audit.")
+@json_option
+def show_one(*, instance: int, reveal: bool, why: str | None, as_json: bool) -> None:
+    """Show why the instance ID is quarantined."""
+    if reveal != bool(why and why.strip()):
+        raise click.UsageError("--reveal and --why belong together.")
+    settings = settings_with()
+    sealing = keys(settings) if reveal else None
+    with database(settings) as connection:
+        run, row = _sought(Ledger(connection, max_attempts=settings.max_attempts), instance)
+        facts = {"run": run.id} | _row(row)
+        if sealing and why:
+            project_key, vault = sealing
+            registry = Registry(connection, vault, project_key)
+            registry.project_name(run.project_id)
+            fields: dict[str, str | int] = {"instance": row.id, "why": why}
+            registry.note(run.project_id, actor(), "quarantine look-up", fields)
+            facts["source"] = _origin(Sealer(project_key, vault), run, row)
+    if as_json:
+        screen.emit(facts)
+        return
+    lines = [
+        (name.replace("_", " "), screen.shown(Path(str(v))) if name == "source" else v) for name, v in facts.items()
+    ]
+    screen.tell_rows(("", ""), [*lines, ("meaning", MEANING[Reason(row.reason)])])
+
+
+def _sought(ledger: Ledger, instance: int) -> tuple[Run, InQuarantine]:
+    """Return a quarantined instance by its id, and its run."""
+    for run in ledger.runs():
+        for row in ledger.quarantine(run.id, limit=1, after_id=instance - 1):
+            if row.id == instance:
+                return run, row
+    raise BadRecipe(Reason.BAD_OPTION, "no such instance is quarantined", instance=instance)
+
+
+def _origin(sealer: Sealer, run: Run, row: InQuarantine) -> str:
+    """Return the path from which an instance was read."""
+    root = os.fsdecode(sealer.open_source(Place(key=run.source_key, sealed=run.source_sealed)))
+    locator = os.fsdecode(sealer.open_locator(Place(key=row.locator_key, sealed=row.locator_sealed)))
+    # The locator of a source that is a single file is that file's name.
+    single = Path(root).name == locator and not Path(root).is_dir()
+    return root if single else str(Path(root) / locator)
 
 
 @quarantine.command()

@@ -36,6 +36,13 @@ class KeyFile:
     created: bool
 
 
+def load(path: Path, kind: str) -> bytes:
+    """Return the key of `kind`; raise `BadRecipe(BAD_KEY)` where there is none: a new one would open nothing."""
+    if not path.exists():
+        raise BadRecipe(Reason.BAD_KEY, f"there is no {kind} key here")
+    return load_or_create(path, kind).secret
+
+
 def load_or_create(path: Path, kind: str) -> KeyFile:
     """Return the key of `kind` (a name of `HEADERS`); make the file (0600, in a folder 0700) when it is missing."""
     try:

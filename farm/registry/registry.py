@@ -1,37 +1,37 @@
 """The registry: which original became what, kept so that authorised people find the way back.
 
-Whatever could say who someone is stands sealed or as a keyed digest. The mapping itself derives from the project key,
-so recording is a check as well: the first writer stands, and a different value for the same original stops the run.
+Whatever could say who someone is stands sealed or as a keyed digest. A mapping that derives from the project key is
+recorded after the work, and recording is a check as well: the first writer stands, and a different value for the same
+original stops the run. One that does not is asked for before the work (`resolve`), by the same law.
 """
 
 from __future__ import annotations
 
 import hmac
-from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
 from farm.database import Database, load_queries
+from farm.deid.uids import UUID_ROOT, number_of
 from farm.errors import BadRecipe, Reason
+from farm.registry.crosswalk import Crosswalk
+from farm.registry.resolver import Remembered, Resolver, standing
+from farm.registry.seals import Seals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import psycopg
 
     from farm.deid.keys import ProjectKey
-    from farm.deid.mapping import Mapped, MappedSubject
+    from farm.deid.mapping import Mapped, MappedSubject, Needs, TableMapping
+    from farm.deid.scheme import Scheme
+    from farm.registry.crosswalk import Line
     from farm.registry.vault import Vault
 
 _QUERIES: Final = load_queries("farm.registry")
-_KEY_BYTES: Final = 16
-_UUID_ROOT: Final = "2.25."
-_REMEMBERED: Final = 65_536
-_UID_PLAIN: Final = 64  # PS3.5 section 9: a UID's most; sealed at one length, it does not show its own
-
-_Entry = TypeVar("_Entry")
 
 
 class Registry:
@@ -44,98 +44,165 @@ class Registry:
     def __init__(self, conn: psycopg.Connection, vault: Vault, project_key: ProjectKey) -> None:
         """Take an autocommit connection and the two keys."""
         self._db = Database(conn, _QUERIES)
-        self._vault = vault
         self._project_key = project_key
-        self._row_key = project_key.derive("registry", b"")
-        self._known: set[tuple[int, object]] = set()
+        self._seals = Seals(vault, project_key)
+        self._remembered = Remembered()
+        self._resolver = Resolver(self._db, self._seals, project_key, self._remembered)
+        self._roots: dict[int, str] = {}
 
-    def open_project(self, name: str, *, actor: str = "farm") -> int:
-        """Return the project's id, creating the project at first; raise `BadRecipe(KEY_MISMATCH)` for another key."""
-        check = self._project_key.check()
+    # Projects.
+
+    def open_project(self, name: str, *, scheme: Scheme | None = None, actor: str = "farm") -> int:
+        """Return the project's id, creating the project at first, and bind it to the scheme's rules.
+
+        Raise `BadRecipe`: `KEY_MISMATCH` for another key, `MAPPING_MISMATCH` where the project follows other rules.
+        """
         with self._db.transaction():
-            self._db.run("add_project", {"name": name, "check_value": check, "actor": actor})
-            [(project_id, expected)] = self._db.rows("project", {"name": name})
-        if not hmac.compare_digest(expected, check):
-            raise BadRecipe(Reason.KEY_MISMATCH)
-        return int(project_id)
+            values = {"name": name, "check_value": self._project_key.check(), "actor": actor}
+            self._db.run("add_project", values)
+            project_id = self.project_id(name)
+            if scheme is not None:
+                self._bind(project_id, scheme.rules())
+        return project_id
+
+    def project_id(self, name: str) -> int:
+        """Return the id of a project that exists; raise `BadRecipe` where there is none, or for another key."""
+        for project_id, expected in self._db.rows("project", {"name": name}):
+            self._check(expected)
+            return int(project_id)
+        raise BadRecipe(Reason.BAD_OPTION, "there is no such project yet")
 
     def project_name(self, project_id: int) -> str:
         """Return the name of a project; raise `BadRecipe(KEY_MISMATCH)` where it was begun with another key."""
         for name, expected in self._db.rows("project_of_id", {"project_id": project_id}):
-            if hmac.compare_digest(expected, self._project_key.check()):
-                return str(name)
+            self._check(expected)
+            return str(name)
         raise BadRecipe(Reason.KEY_MISMATCH)
+
+    def _check(self, expected: bytes) -> None:
+        if not hmac.compare_digest(expected, self._project_key.check()):
+            raise BadRecipe(Reason.KEY_MISMATCH)
+
+    def _bind(self, project_id: int, rules: dict[str, str]) -> None:
+        """Let a project follow these rules from now on, but for kinds whose rule is empty."""
+        bound = dict.fromkeys(("uids", "subjects", "shifts"), "") | rules
+        [stand] = self._db.objects(dict, "bind", {"project_id": project_id, **bound})
+        for kind, rule in rules.items():
+            if rule and stand[kind] != rule:
+                hint = f"the project follows another rule for {kind}; this one needs a project of its own"
+                raise BadRecipe(Reason.MAPPING_MISMATCH, hint, project_rule=stand[kind])
+
+    def _root(self, project_id: int) -> str:
+        """Return the root of the project's new UIDs."""
+        if project_id not in self._roots:
+            rule = self._db.value("uid_rule", {"project_id": project_id})
+            if not rule:
+                return UUID_ROOT
+            self._roots[project_id] = rule.split()[1]
+        return self._roots[project_id]
+
+    # The mapping.
+
+    def resolve(self, project_id: int, scheme: Scheme, needs: Sequence[Needs]) -> TableMapping:
+        """Return the mapping for a parcel's instances under a scheme that needs the registry, in one round trip.
+
+        What is new is written down, durably, before this returns; what another worker wrote first stands. Raise
+        `BadRecipe(MAPPING_MISMATCH)` where the project's UIDs have another root, or what is to be given is taken.
+        """
+        if scheme.root != self._root(project_id):
+            raise BadRecipe(Reason.MAPPING_MISMATCH, "the project's UIDs have another root")
+        return self._resolver.resolve(project_id, scheme, needs)
 
     def record(self, project_id: int, mappeds: Sequence[Mapped]) -> None:
         """Record the mappings of a parcel in one statement; raise `BadRecipe(MAPPING_MISMATCH)` where one differs."""
-        uids = self._unknown({pair: None for mapped in mappeds for pair in mapped.uids}, project_id)
-        subjects = self._unknown({mapped.subject: None for mapped in mappeds}, project_id)
+        known = self._remembered
+        pairs = {pair: None for mapped in mappeds for pair in mapped.uids}
+        uids = [(old, new) for old, new in pairs if known.uids.get((project_id, old)) != new]
+        given = {mapped.subject: None for mapped in mappeds}
+        subjects = [one for one in given if known.subjects.get((project_id, one.original)) != one]
         expected = len(uids) + len(subjects)
         if not expected:
             return
-        values = {"project_id": project_id, **self._uid_rows(uids), **self._subject_rows(subjects)}
-        # A row that was there is compared by a second statement, which sees what others have committed meanwhile.
-        if self._db.value("record", values) < expected and self._db.value("agreeing", values) < expected:
+        values = {"project_id": project_id, **self._uid_rows(project_id, uids), **self._seals.subject_rows(subjects)}
+        # A row that was there is compared by other statements, which see what others have committed meanwhile.
+        if self._db.value("record", values) < expected:
+            self._compare(values, subjects)
+        known.keep_uids(project_id, uids)
+        known.keep_subjects(project_id, subjects)
+
+    def _uid_rows(self, project_id: int, uids: Iterable[tuple[str, str]]) -> dict[str, list[bytes]]:
+        root = self._root(project_id)
+        rows = []
+        for old, new in uids:
+            number = number_of(root, new)
+            if number is None:
+                raise BadRecipe(Reason.MAPPING_MISMATCH, "a new UID is not under the project's root")
+            rows.append((old, number))
+        return self._seals.uid_rows(rows)
+
+    def _compare(self, values: dict[str, Any], subjects: Iterable[MappedSubject]) -> None:
+        """Raise `BadRecipe` unless the rows that stand say the same; give a shift to those that have none yet."""
+        numbers = {key: new.bytes for key, new in self._db.rows("uids_now", values)}
+        if any(numbers.get(key) != new for key, new in zip(values["uid_keys"], values["news"], strict=True)):
             raise BadRecipe(Reason.MAPPING_MISMATCH)
-        self._remember(project_id, uids)
-        self._remember(project_id, subjects)
+        rows = standing(self._db, values)
+        for subject in subjects:
+            pseudonym, sealed = rows.get(key := self._seals.key(subject.original), ("", b""))
+            shift = subject.date_shift_days
+            if pseudonym != subject.pseudonym or (shift and shift != self._seals.shift(key, sealed)):
+                raise BadRecipe(Reason.MAPPING_MISMATCH)
 
-    def original_uid(self, project_id: int, new_uid: str, *, actor: str, why: str) -> str | None:
-        """Return the original of a new UID, None where there is none; who asked and why is on the disk first."""
-        fields = {"uid": new_uid, "why": why}
-        values = {"project_id": project_id, "new": UUID(bytes=_number(new_uid))}
-        return self._original("sealed_uid", "uids", values, actor, fields)
+    def import_crosswalk(self, project_id: int, lines: Iterable[Line], *, actor: str) -> tuple[int, int]:
+        """Bring in the pseudonyms and shifts that a crosswalk gives: all or nothing; return (lines, new subjects).
 
-    def original_subject(self, project_id: int, pseudonym: str, *, actor: str, why: str) -> str | None:
-        """Return the subject that a pseudonym stands for, None where there is none; audited like `original_uid`."""
-        fields = {"subject": pseudonym, "why": why}
-        values = {"project_id": project_id, "pseudonym": pseudonym}
-        return self._original("sealed_subject", "subjects", values, actor, fields)
-
-    def _original(
-        self, query: str, table: str, values: dict[str, Any], actor: str, fields: dict[str, str]
-    ) -> str | None:
-        audit = {"project_id": values["project_id"], "actor": actor, "action": f"{table} look-up"}
+        The project's subjects follow the crosswalk from then on. Raise `BadRecipe(MAPPING_MISMATCH)` naming the line
+        that contradicts another one, or what stands.
+        """
+        crosswalk = Crosswalk(self._db, self._seals, project_id)
         with self._db.transaction():
             self._db.run("durable")
-            self._db.run("audit", audit | {"fields": Jsonb(fields)})
-            rows = self._db.rows(query, values)
-        for key, sealed in rows:
-            return self._vault.open(table, key, sealed).rstrip(b"\0").decode()
+            self._bind(project_id, {"subjects": "crosswalk"})
+            counts = crosswalk.add(lines)
+            if crosswalk.shifts:
+                self._bind(project_id, {"shifts": "crosswalk"})
+            self._note(project_id, actor, "crosswalk imported", {"lines": counts[0], "new": counts[1]})
+        return counts
+
+    def subjects(self, project_id: int) -> Iterator[tuple[str, bool]]:
+        """Yield each pseudonym, and whether its date shift is known, in their order; nothing of it identifies."""
+        for pseudonym, _, _, shift in Crosswalk(self._db, self._seals, project_id).rows():
+            yield pseudonym, bool(shift)
+
+    # The way back: who asked and why is on the disk before anything is opened.
+
+    def export(self, project_id: int, *, actor: str, why: str) -> Iterator[MappedSubject]:
+        """Yield every subject with its original and date shift."""
+        self.note(project_id, actor, "subjects exported", {"why": why})
+        return Crosswalk(self._db, self._seals, project_id).opened()
+
+    def original_uid(self, project_id: int, new_uid: str, *, actor: str, why: str) -> str | None:
+        """Return the original of a new UID, None where there is none."""
+        self.note(project_id, actor, "uids look-up", {"uid": new_uid, "why": why})
+        number = number_of(self._root(project_id), new_uid)
+        if number is None:
+            return None
+        return self._original("sealed_uid", "uids", {"project_id": project_id, "new": UUID(int=number)})
+
+    def original_subject(self, project_id: int, pseudonym: str, *, actor: str, why: str) -> str | None:
+        """Return the subject that a pseudonym stands for, None where there is none."""
+        self.note(project_id, actor, "subjects look-up", {"subject": pseudonym, "why": why})
+        return self._original("sealed_subject", "subjects", {"project_id": project_id, "pseudonym": pseudonym})
+
+    def note(self, project_id: int, actor: str, action: str, fields: dict[str, str | int]) -> None:
+        """Write a line of the audit, durably; its fields never identify."""
+        with self._db.transaction():
+            self._db.run("durable")
+            self._note(project_id, actor, action, fields)
+
+    def _note(self, project_id: int, actor: str, action: str, fields: dict[str, str | int]) -> None:
+        self._db.run("audit", {"project_id": project_id, "actor": actor, "action": action, "fields": Jsonb(fields)})
+
+    def _original(self, query: str, table: str, values: dict[str, Any]) -> str | None:
+        for key, sealed in self._db.rows(query, values):
+            return self._seals.original(table, key, sealed)
         return None
-
-    def _unknown(self, given: Iterable[_Entry], project_id: int) -> list[_Entry]:
-        return [entry for entry in given if (project_id, entry) not in self._known]
-
-    def _remember(self, project_id: int, recorded: Iterable[object]) -> None:
-        if len(self._known) > _REMEMBERED:
-            self._known.clear()  # to send a study's UIDs again now and then costs less than to keep an order by use
-        self._known.update((project_id, entry) for entry in recorded)
-
-    def _uid_rows(self, uids: list[tuple[str, str]]) -> dict[str, list[bytes]]:
-        rows = sorted((self._key(original := old.encode()), _number(new), original) for old, new in uids)
-        seals = self._vault.seal_many("uids", ((key, old.ljust(_UID_PLAIN, b"\0")) for key, _, old in rows))
-        return {"uid_keys": [row[0] for row in rows], "news": [row[1] for row in rows], "uid_seals": seals}
-
-    def _subject_rows(self, subjects: list[MappedSubject]) -> dict[str, list[Any]]:
-        rows = sorted(
-            (self._key(original := subject.original.encode()), subject.pseudonym, subject.date_shift_days, original)
-            for subject in subjects
-        )
-        return {
-            "subject_keys": [row[0] for row in rows],
-            "pseudonyms": [row[1] for row in rows],
-            "shifts": [row[2] for row in rows],
-            "subject_seals": self._vault.seal_many("subjects", ((key, original) for key, _, _, original in rows)),
-        }
-
-    def _key(self, original: bytes) -> bytes:
-        """Return the keyed digest under which an original is found (keyed BLAKE2: a third of the cost of HMAC)."""
-        return blake2b(original, key=self._row_key, digest_size=_KEY_BYTES).digest()
-
-
-def _number(uid: str) -> bytes:
-    """Return the UUID that a UID under 2.25 is (PS3.5 annex B.2), as its 16 bytes."""
-    if not uid.startswith(_UUID_ROOT):
-        raise BadRecipe(Reason.MAPPING_MISMATCH, "a new UID is not of the form 2.25.<UUID as a number>")
-    return int(uid[len(_UUID_ROOT) :]).to_bytes(_KEY_BYTES, "big")

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 import uuid
+from itertools import pairwise
 
 import farmside
 import pytest
+import racers
 import trees
 from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.deid import subjects
+from farm.deid.dates import Strategy
 from farm.deid.keys import ProjectKey
-from farm.deid.mapping import KeyedMapping
-from farm.errors import BadInput, Reason
+from farm.deid.mapping import KeyedMapping, MappedSubject, TableMapping
+from farm.deid.scheme import Pseudonyms, Scheme, Uids
+from farm.deid.uids import LONGEST_ROOT, number_of
+from farm.errors import BadInput, BadRecipe, Reason
 from farm.recipe.recipe import Recipe
 
 OTHER = ProjectKey(b"another key of thirty-two bytes!")
+ROOT = "1.2.826.0.1.3680043.10.999"
+RACED_UIDS = int(os.environ.get("RACED_UIDS", "48000"))
 ORIGINALS = st.from_regex(rb"[0-2]\.[1-9][0-9]{0,9}(\.[1-9][0-9]{0,9}){1,4}", fullmatch=True)
 
 
@@ -55,16 +63,115 @@ def test_different_uids_stay_different(originals: set[bytes]) -> None:
     assert len({mapping.uid(original) for original in originals}) == len(originals)
 
 
+def test_sixteen_processes_derive_alike() -> None:
+    """Lost otherwise: a study would fall apart over workers, or two instances become one (RACED_UIDS: how many)."""
+    share = RACED_UIDS // racers.PROCESSES
+    # Each UID is derived by two processes: the one whose share it is, and the one before it.
+    turns = [(farmside.KEY.secret, share * at, 2 * share) for at in range(racers.PROCESSES)]
+    answers = racers.race(racers.keyed, turns)
+    for before, after in pairwise(answers):
+        assert before[share:] == after[:share]
+    every = {new for answer in answers for new in answer}
+    assert len(every) == share * (racers.PROCESSES + 1)
+
+
+@given(original=ORIGINALS, length=st.integers(3, LONGEST_ROOT))
+def test_a_new_uid_stands_under_its_root(original: bytes, length: int) -> None:
+    """Lost otherwise: an organisation could not use its own root, or archives would refuse what they are sent."""
+    root = (ROOT + ".1234567")[:length].rstrip(".")
+    new = KeyedMapping(farmside.KEY, Scheme(root=root)).uid(original).decode()
+    assert re.fullmatch(re.escape(root) + r"\.(0|[1-9][0-9]*)", new)
+    assert len(new) <= 64
+    number = number_of(root, new)
+    assert number is not None
+    assert f"{root}.{number}" == new
+    assert number_of(root + ".1", new) is number_of("1.2.3", new) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"root": "1.2.3." + "4" * 30}, "uids.root"),
+        ({"root": "1.02"}, "uids.root"),
+        ({"root": "7.2"}, "uids.root"),
+        ({"root": "DOE"}, "uids.root"),
+        ({"root": ""}, "uids.root"),
+        ({"root": "1.2.840.10008"}, "DICOM's own"),
+        ({"root": "1.2.840.10008.5"}, "DICOM's own"),
+        ({"root": "2.25.1"}, "below 2.25"),
+        ({"pseudonyms": Pseudonyms.NUMBER, "prefix": "../"}, "subject.prefix"),
+        ({"pseudonyms": Pseudonyms.NUMBER, "prefix": ""}, "subject.prefix"),
+        ({"lowest": 0, "highest": 0}, "dates.range"),
+        ({"dates": Strategy.WEEKS, "lowest": 1, "highest": 6}, "dates.range"),
+        ({"dates": Strategy.ANCHOR, "anchor": "2000-01-01"}, "dates.anchor"),
+        ({"dates": Strategy.CROSSWALK}, "dates.strategy"),
+    ],
+)
+def test_a_scheme_that_cannot_be(changes: dict[str, object], told: str) -> None:
+    """Lost otherwise: the run would stop in the middle, or release UIDs and names that nothing takes."""
+    with pytest.raises(BadRecipe) as raised:
+        Scheme(**changes)  # type: ignore[arg-type]
+    assert raised.value.reason is Reason.BAD_RECIPE
+    assert told in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        Scheme(uids=Uids.RECORDED),
+        Scheme(pseudonyms=Pseudonyms.NUMBER),
+        Scheme(pseudonyms=Pseudonyms.CROSSWALK),
+        Scheme(dates=Strategy.RANDOM),
+        Scheme(dates=Strategy.ANCHOR, anchor="20000101"),
+    ],
+)
+def test_what_is_not_derived_is_not_made_up(scheme: Scheme) -> None:
+    """Lost otherwise: `farm deid`, which has no registry, would give other names than `farm run`."""
+    with pytest.raises(BadRecipe):
+        KeyedMapping(farmside.KEY, scheme)
+
+
+@given(patient=st.binary(min_size=1, max_size=8))
+def test_the_key_gives_the_shift_that_the_recipe_asks_for(patient: bytes) -> None:
+    """Lost otherwise: a recipe in whole weeks would move the days of the week, or one without shifts record one."""
+    subject = subjects.canonical(b"", patient)
+    weeks = Scheme(dates=Strategy.WEEKS, lowest=-30, highest=30)
+    assert KeyedMapping(farmside.KEY, weeks).subject(subject).date_shift_days in {-28, -21, -14, -7, 7, 14, 21, 28}
+    for dates in (Strategy.FIXED, Strategy.MONTH, Strategy.YEAR, Strategy.REMOVE):
+        assert KeyedMapping(farmside.KEY, Scheme(dates=dates)).subject(subject).date_shift_days == 0
+
+
+def test_a_table_gives_what_it_holds_and_nothing_else() -> None:
+    """Lost otherwise: a patient whom the crosswalk lacks would be released, or true dates, or an original UID."""
+    known = MappedSubject(original="\x1fP1", pseudonym="S-1", date_shift_days=-3)
+    still = MappedSubject(original="\x1fP2", pseudonym="S-2", date_shift_days=0)
+    table = {known.original: known, still.original: still, "\x1fP3": None}
+    moving = TableMapping({b"1.2.3": b"2.25.1"}, table, shifts=True)
+    resting = TableMapping({}, table, shifts=False)
+    assert moving.uid(b"1.2.3") == b"2.25.1"
+    assert moving.subject(known.original) is known
+    assert resting.subject(still.original) is still
+    for ask in (
+        lambda: moving.uid(b"1.2.4"),
+        lambda: moving.subject("\x1fP9"),
+        lambda: moving.subject(still.original),
+        lambda: resting.subject("\x1fP3"),
+    ):
+        with pytest.raises(BadInput) as raised:
+            ask()
+        assert "P" not in str(raised.value).removeprefix("not-in-crosswalk: ").removeprefix("no-date-shift: ")
+
+
 def test_references_still_resolve_and_well_known_uids_stay() -> None:
     """Lost otherwise: references would point nowhere, or classes and syntaxes would lose their meaning."""
     reference = trees.sequence(
-        0x00081140, [trees.text(0x00081150, trees.CT_CLASS + b"\0"), trees.text(0x00081155, b"1.2.3.4 ")]
+        0x00081140, [trees.text(0x00081150, trees.SOP_CLASS + b"\0"), trees.text(0x00081155, b"1.2.3.4 ")]
     )
     frame = trees.text(0x00200052, b"1.2.840.10008.1.4.1.1\0")
     product = farmside.run(trees.file([*trees.identity(), reference, frame]))
     output = farmside.joined(product)
     assert output.count(product.report.instance.encode()) == 3
-    assert trees.CT_CLASS in output
+    assert trees.SOP_CLASS in output
     assert b"1.2.840.10008.1.4.1.1\0" in output
     assert ("1.2.3.4", product.report.instance) in product.report.mapped.uids
 
