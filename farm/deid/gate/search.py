@@ -1,0 +1,248 @@
+"""The search: everything of the source that had to go, in everything of the output that is not a pixel.
+
+Each kind of value has its own way of being found. All of them look into the memory's haystack first, which holds this
+output and others before it: what is not there is not here. What is there is looked for exactly in this output alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from functools import lru_cache
+from typing import NamedTuple
+
+from farm.deid.gate import dates, haystack, names, needles, spelling
+from farm.deid.gate.haystack import LONG, Haystack
+from farm.deid.gate.memory import Memory
+from farm.deid.gate.needles import SHORTEST_TEXT, SHORTEST_UID, Kept, Needle
+from farm.deid.gate.reading import Heap, Reading
+
+Heaps = list[list[bytes]]
+# What is left out beside `needles.RULES`, by the kind of value.
+STATED: tuple[tuple[str, str], ...] = (
+    ("number", "values of DS and IS are numbers: only whole ones of six digits or more are looked for"),
+    ("initial", "single letters of a name are not looked for"),
+    ("minute", "times at a full minute, or without seconds, occur by chance"),
+    ("year", "dates with a year of two digits are not looked for: every other number would be one"),
+    ("dummy date", "19000101 is what the farm writes where a date has to be"),
+    ("kept date", "a date that the recipe keeps in the source is not looked for elsewhere"),
+    ("moved date", "a shifted date that falls on another original's day is right"),
+    ("short uid", "UIDs under 12 characters look like version numbers: they are looked for in UI values alone"),
+    ("well-known uid", "UIDs that begin with 1.2.840.10008. are the standard's"),
+    ("ramp", "bytes that rise or fall evenly, or have fewer than 8 values, stand in tables"),
+    ("short in bytes", "texts under 7 characters are not looked for in bytes and numbers"),
+    ("pseudonym", "a value that is the pseudonym is what the recipe put there"),
+)
+_SHORTEST_NUMBER = 6
+_PRINTED = bytes(range(0x20, 0x7F)) + b"\t\r\n\f\0"
+_WINDOW, _DISTINCT = 48, 8  # bytes of a binary value that are looked for at once; how many of them differ at least
+_LOOKED_AT = 256  # bytes of a value that tell whether it is text
+_TIMES_STAY = frozenset({"shifted", "kept"})  # by rule: a time of day without its date is then no sign of anything
+_MEMORIES: dict[Reading, Memory] = {}
+_READINGS = 16
+_NOTHING_KEPT = Kept(values=())
+
+
+class Hit(NamedTuple):
+    """Something found: its kind, whether it is strong, and how to look for it in other values."""
+
+    kind: str
+    strong: bool
+    look: Callable[[Haystack], bool]
+
+
+class Search(NamedTuple):
+    """What one instance's search goes by: the heaps of what is gone, their character set, and what is kept."""
+
+    gone: Heaps
+    charset: bytes
+    kept: Kept
+    reading: Reading
+
+
+def hits(search: Search, uids: AbstractSet[bytes], texts: AbstractSet[bytes], others: AbstractSet[bytes]) -> list[Hit]:
+    """Return what is left in an output's values of what had to go, and of original UIDs."""
+    # Taken out while in use: two threads never share one, and one that an error left half done is never used again.
+    memory = _MEMORIES.pop(search.reading, None)
+    memory = memory if memory and not memory.is_full else Memory()
+    identifiers, descriptions = _sorted_texts(search.gone)
+    others_than_ascii = {value for value in identifiers | descriptions if not value.isascii() or b"\x1b" in value}
+    memory.meet((identifiers | descriptions) - others_than_ascii, texts, others)
+    hay = memory.hay
+    found = [
+        *_texts(search, memory, identifiers, describes=False),
+        *_texts(search, memory, descriptions - identifiers, describes=True),
+        *_spelled_texts(search, hay, others_than_ascii, identifiers),
+        *_names(search, hay),
+        *_numbers(search, hay),
+        *_times(set() if search.reading.dates in _TIMES_STAY else set(search.gone[Heap.TIMES]), hay),
+        *_dates(search.gone, hay),
+        *_uids(uids, hay),
+        *_bytes(search.gone[Heap.BYTES], hay, search.kept),
+    ]
+    if len(_MEMORIES) < _READINGS:
+        _MEMORIES[search.reading] = memory
+    if not found:
+        return []
+    present = Haystack(texts, others)
+    return [hit for hit in found if hit.look(present)]
+
+
+def _sorted_texts(gone: Heaps) -> tuple[set[bytes], set[bytes]]:
+    """Return the texts that identify, and those that describe."""
+    blobs = [value for value in set(gone[Heap.BYTES]) if value[SHORTEST_TEXT - 1 :] and _is_text(value)]
+    return set(gone[Heap.IDENTIFIERS]), {*gone[Heap.DESCRIPTIONS], *gone[Heap.CLEANED], *blobs}
+
+
+def _is_text(value: bytes) -> bool:
+    return value[0] >= 0x20 and not value[:_LOOKED_AT].translate(None, _PRINTED)
+
+
+def _texts(search: Search, memory: Memory, values: AbstractSet[bytes], *, describes: bool) -> Iterator[Hit]:
+    """Find text in ASCII, in any case and punctuation."""
+    for value in memory.suspects.keys() & values:
+        for low in memory.suspects[value]:
+            needle = _needle(low, describes=describes)
+            if needles.counts(needle, search.reading, search.kept):
+                look = _finder(needle)
+                yield Hit("text" if describes else "identifier", needle.strong, look)
+
+
+@lru_cache(maxsize=4096)
+def _needle(low: bytes, *, describes: bool) -> Needle:
+    return Needle.of(low, describes=describes)
+
+
+def _finder(needle: Needle) -> Callable[[Haystack], bool]:
+    return lambda hay: needles.is_found(needle, hay)
+
+
+def _spelled_texts(
+    search: Search, hay: Haystack, values: AbstractSet[bytes], identifiers: AbstractSet[bytes]
+) -> Iterator[Hit]:
+    """Find other text in each of its spellings."""
+    for value in values:
+        for part in spelling.decoded(value, search.charset).split("\\"):
+            words = spelling.words(part)
+            if value in identifiers:
+                yield from _spelled(words, hay, search.charset, ("identifier", True))
+            else:
+                yield from _spelled(words, hay, search.charset, ("text", len(words) > 1), search.kept)
+
+
+def _spelled(
+    words: list[str], hay: Haystack, charset: bytes, what: tuple[str, bool], kept: Kept = _NOTHING_KEPT
+) -> Iterator[Hit]:
+    """Find words that follow each other, in any spelling but those in which they are kept."""
+    if spelling.is_short("".join(words)):
+        return
+    for gist, spelt in spelling.spellings(tuple(words), charset):
+        if gist in hay.squeezed and gist not in kept.squeezed:
+            yield _words(what[0], spelt, strong=what[1])
+
+
+def _words(kind: str, words: tuple[bytes, ...], *, strong: bool, alone: bool = False) -> Hit:
+    return Hit(kind, strong, lambda hay: hay.holds(words, alone=alone))
+
+
+def _names(search: Search, hay: Haystack) -> Iterator[Hit]:
+    """Find names, each component group and each of several by itself."""
+    every = b"\\".join(dict.fromkeys(search.gone[Heap.NAMES]))
+    if every.isascii() and b"\x1b" not in every:
+        known = every
+    else:
+        known = b""
+        for name in re.split(r"[\\=]", "\\".join(spelling.decoded(v, search.charset) for v in search.gone[Heap.NAMES])):
+            if name.isascii():
+                known += b"\\" + name.encode()
+            else:
+                yield from _spelled_names(spelling.words(name), hay, search.charset)
+    for found in names.found(known, hay, search.reading, search.kept):
+        yield Hit("name", found.strong, found.look)
+
+
+def _spelled_names(words: list[str], hay: Haystack, charset: bytes) -> Iterator[Hit]:
+    for order in (words, words[::-1]):
+        yield from _spelled(order, hay, charset, ("name", True))
+    for word in words:
+        yield from _spelled([word], hay, charset, ("name", False))
+
+
+def _numbers(search: Search, hay: Haystack) -> Iterator[Hit]:
+    """Find numbers of DS and IS: only whole ones of six digits or more are no chance, and weak."""
+    values = {value for value in search.gone[Heap.NUMBERS] if len(value) >= _SHORTEST_NUMBER}
+    for part in hay.tokens.intersection(haystack.tokens(b" ".join(values))) if values else ():
+        if len(part) >= _SHORTEST_NUMBER and part.isdigit():
+            needle = _needle(part, describes=True)
+            if needles.counts(needle, search.reading, search.kept):
+                yield _words("number", (part,), strong=False, alone=True)
+
+
+def _times(values: AbstractSet[bytes], hay: Haystack) -> Iterator[Hit]:
+    """Find times of day to the second, colons or points between or not; a full minute is round, and no sign."""
+    for value in values:
+        for digits in _digits(value):
+            if digits in hay.squeezed:
+                yield _clock(digits)
+
+
+@lru_cache(maxsize=4096)
+def _digits(value: bytes) -> tuple[bytes, ...]:
+    """Return HHMMSS and HHMMSSFFFFFF of each TM value, without what stands between."""
+    every = [haystack.squeezed(haystack.folded([part])) for part in value.split(b"\\")]
+    forms = {form for digits in every if len(digits) >= 6 and digits.isdigit() for form in (digits[:6], digits)}
+    return tuple(sorted(form for form in forms if not form.endswith(b"00")))
+
+
+@lru_cache(maxsize=4096)
+def _clock(digits: bytes) -> Hit:
+    clock = b"[:.]?".join((digits[:2], digits[2:4], digits[4:6])) + (rb"\.?" if digits[6:] else b"") + digits[6:]
+    pattern = re.compile(rb"(?<![a-z0-9.])" + clock + rb"(?![a-z0-9])")
+    return Hit("time", len(digits) > LONG, lambda hay: pattern.search(hay.text) is not None)
+
+
+def _dates(gone: Heaps, hay: Haystack) -> Iterator[Hit]:
+    """Find dates that had to go or to move, but for those that the recipe keeps in the source as well."""
+    days = dates.dates_in(gone[Heap.DATES]) | dates.dates_in(gone[Heap.MOVED])
+    days -= dates.dates_in(gone[Heap.KEPT_DATES])
+    days = frozenset(day for day in days if day[:4] in hay.years)
+    for day, sure in {*dates.spelled(hay.text, days), *dates.spelled(hay.rest, days)} if days else ():
+        yield _day(day, sure=sure)
+
+
+def _day(day: bytes, *, sure: bool) -> Hit:
+    def look(hay: Haystack) -> bool:
+        return (day, sure) in {*dates.spelled(hay.text, [day]), *dates.spelled(hay.rest, [day])}
+
+    return Hit("date", sure, look)
+
+
+def _uids(originals: AbstractSet[bytes], hay: Haystack) -> Iterator[Hit]:
+    """Find original UIDs written in text; the shortest look like version numbers and are left out."""
+    uids = [uid for uid in originals if len(uid) >= SHORTEST_UID]
+    for place in hay.places_of(haystack.squeezed(haystack.SEPARATOR.join(uids)).split(haystack.SEPARATOR)):
+        yield _inside("uid", uids[place])
+
+
+def _inside(kind: str, low: bytes) -> Hit:
+    return Hit(kind, True, lambda hay: low in hay.text or low in hay.rest)  # noqa: FBT003 -- a field, by its place
+
+
+def _bytes(values: Iterable[bytes], hay: Haystack, kept: Kept) -> Iterator[Hit]:
+    """Find bytes by their beginning, middle and end, but for what is text that the recipe keeps elsewhere."""
+    long = {value for value in values if value[LONG:]}
+    windows = [window for value in long for window in _windows(value)]
+    for place in hay.places_of([gist for gist, _ in windows]) if windows else ():
+        gist, low = windows[place]
+        if gist not in kept.squeezed:
+            yield _inside("bytes", low)
+
+
+@lru_cache(maxsize=512)
+def _windows(value: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """Return what is looked for of a value, squeezed and folded; ramps and constants are no sign of anything."""
+    middle = len(value) // 2
+    windows = {value[:_WINDOW], value[middle : middle + _WINDOW], value[-_WINDOW:]} if value[_WINDOW:] else {value}
+    signs = [window for window in windows if len(set(window)) >= _DISTINCT and not needles.is_run(window)]
+    return tuple((haystack.squeezed(low), low) for low in (haystack.folded([window]) for window in signs))
