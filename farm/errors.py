@@ -36,9 +36,15 @@ class Reason(StrEnum):
     NO_SOP_CLASS = "no-sop-class"
     NO_UID = "no-uid"
     NO_SUBJECT = "no-subject"
+    NOT_IN_CROSSWALK = "not-in-crosswalk"
+    NO_DATE_SHIFT = "no-date-shift"
     BAD_UID = "bad-uid"
+    PRIVATE_SOP_CLASS = "private-sop-class"
     PIXEL_LENGTH = "pixel-length"
     PIXELS_AT_RISK = "pixels-at-risk"
+    # The release gate looked at the output and did not let it go.
+    GATE_REVIEW = "gate-review"
+    GATE_WITHHOLD = "gate-withhold"
     # It changed, or it collides with another instance.
     SOURCE_CHANGED = "source-changed"
     SOURCE_GONE = "source-gone"
@@ -78,9 +84,14 @@ MEANING: dict[Reason, str] = {
     Reason.NO_SOP_CLASS: "SOP Class UID is missing or not a UID.",
     Reason.NO_UID: "Study, Series or SOP Instance UID is missing.",
     Reason.NO_SUBJECT: "Patient ID is empty and the recipe names no fallback.",
+    Reason.NOT_IN_CROSSWALK: "The crosswalk that the recipe asks for does not name the subject.",
+    Reason.NO_DATE_SHIFT: "No crosswalk or Study Date gives the subject the date shift that the recipe asks for.",
     Reason.BAD_UID: "Study, Series or SOP Instance UID holds more than one UID.",
+    Reason.PRIVATE_SOP_CLASS: "The SOP class is private, so no profile covers it, and the recipe does not let it in.",
     Reason.PIXEL_LENGTH: "Pixel Data is shorter than rows, columns, samples, bits and frames say.",
     Reason.PIXELS_AT_RISK: "The pixels may show identifying text and the recipe does not let such instances pass.",
+    Reason.GATE_REVIEW: "Something that may identify was found in the output: a person has to look.",
+    Reason.GATE_WITHHOLD: "The output still holds a value that had to go, or is not what it claims to be.",
     Reason.SOURCE_CHANGED: "The source changed while it was read.",
     Reason.SOURCE_GONE: "The source was there when it was found and is gone or unreadable now.",
     Reason.CONFLICT: "Another instance with the same SOP Instance UID and different content was released first.",

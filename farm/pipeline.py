@@ -8,20 +8,25 @@ back as data in the `Report`.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 
 from blake3 import blake3
 
 from farm import __version__
-from farm.deid import deidentify as deid
-from farm.deid.mapping import KeyedMapping, Mapped, MappedSubject, Mapping
+from farm.deid import gate
+from farm.deid.consult import Callback
+from farm.deid.deidentify import Deidentified, Deidentifier
+from farm.deid.facts import SERIES, SOP_CLASS, SOP_INSTANCE, STUDY, STUDY_DATE
+from farm.deid.mapping import Asked, KeyedMapping, Mapped, MappedSubject, Mapping, Needs
+from farm.deid.rules import BURNED_IN, FRAMES, RECOGNIZABLE
 from farm.deid.standard.e1_1 import EDITION
 from farm.dicom import part10, splice, syntaxes
 from farm.dicom.elements import Data, Dialect
-from farm.dicom.grammar import Noting, Plan
+from farm.dicom.grammar import Edit, Noting, Plan
 from farm.dicom.part10 import Limits, Part10
 from farm.errors import BadInput, Reason
+from farm.pixels import fragments, markers
 from farm.pixels.risk import at_risk
 from farm.recipe.recipe import Recipe
 
@@ -31,9 +36,11 @@ __all__ = [
     "Mapped",
     "MappedSubject",
     "Mapping",
+    "Needs",
     "Product",
     "Report",
     "Survey",
+    "needs",
     "process",
     "survey",
 ]
@@ -80,45 +87,151 @@ class Product:
     report: Report
 
 
-def process(data: Data, recipe: Recipe, mapping: Mapping, limits: Limits | None = None) -> Product:
-    """De-identify one instance; raise `BadInput` with the reason where it has to be quarantined."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An output that the release gate has not seen: the file's header, the data set as segments, and how they came."""
+
+    recipe: Recipe
+    source: Part10
+    done: Deidentified = field(repr=False)
+    header: bytes = field(repr=False)
+    segments: list[Segment] = field(repr=False)
+    target: syntaxes.TransferSyntax
+    pixels_at_risk: bool
+    pixels_changed: bool
+
+
+def process(
+    data: Data, recipe: Recipe, mapping: Mapping, limits: Limits | None = None, *, callback: Callback | None = None
+) -> Product:
+    """De-identify one instance; raise `BadInput` with the reason where it has to be quarantined.
+
+    A `callback` has its say on every element: see `farm.deid.consult`.
+    """
+    made = draft(data, recipe, mapping, limits, callback=callback)
+    examine(made)
+    return finished(made, blake3(data).hexdigest())
+
+
+def draft(
+    data: Data, recipe: Recipe, mapping: Mapping, limits: Limits | None = None, *, callback: Callback | None = None
+) -> Draft:
+    """De-identify one instance without a look at the result."""
     source = part10.parse(data, limits or _LIMITS)
-    done = deid.deidentify(
-        source, mapping, fallback=recipe.subject_by_study, domain=recipe.domain, explicit=recipe.explicit
-    )
-    risky = at_risk(done.facts[deid.SOP_CLASS], done.facts[deid.BURNED_IN], done.facts[deid.RECOGNIZABLE])
+    deidentifier = Deidentifier(recipe.directions, callback) if callback else _deidentifier(recipe)
+    done = deidentifier.run(source, mapping)
+    sop_class, notes = done.facts[SOP_CLASS], done.notes
+    risky = at_risk(sop_class, notes[BURNED_IN], notes[RECOGNIZABLE])
     if risky and recipe.quarantine_at_risk:
         raise BadInput(Reason.PIXELS_AT_RISK)
+    stripped: list[Edit] = []
+    try:
+        stripped = _frames(source, done)
+    except BadInput:  # frames that cannot be looked into are pixels at risk
+        if recipe.quarantine_at_risk:
+            raise
+        risky = True
     target = _target(source, done.target)
-    segments = splice.assemble(source.data, done.edits, source.start, done.end)
-    if target.deflated:
+    return Draft(
+        recipe=recipe,
+        source=source,
+        done=done,
+        header=part10.header(target, sop_class, done.uids[SOP_INSTANCE].encode()),
+        segments=splice.assemble(source.data, done.edits + stripped, source.start, done.end),
+        target=target,
+        pixels_at_risk=risky,
+        pixels_changed=bool(stripped) or done.pixels_changed,
+    )
+
+
+def examine(made: Draft) -> None:
+    """Let the release gate look at an output; raise `BadInput` where it does not let it go."""
+    done, source = made.done, made.source
+    reading = made.recipe.reading
+    if done.weakened:  # a callback was allowed to keep these
+        reading = replace(reading, attributes={**reading.attributes, **dict.fromkeys(done.weakened, "K")})
+    expected = gate.Expected(
+        reading=reading,
+        pseudonym=done.mapped.subject.pseudonym.encode(),
+        new_uids=set(done.uid_map.values()),
+        original_uids=done.uid_map.keys(),
+        days=done.days,
+        pixels_changed=made.pixels_changed,
+    )
+    before = gate.Source(data=source.data, start=source.start, dialect=source.dialect)
+    after = gate.Output(segments=[made.header, *made.segments], start=len(made.header), dialect=done.target)
+    verdict = gate.examine(expected, before, after)
+    if verdict.outcome is gate.Outcome.RELEASE:
+        return
+    found = {
+        f"{finding.kind} ({finding.tag >> 16:04X},{finding.tag & 0xFFFF:04X})" if finding.tag else finding.kind
+        for finding in verdict.findings
+    }
+    reason = Reason.GATE_WITHHOLD if verdict.outcome is gate.Outcome.WITHHOLD else Reason.GATE_REVIEW
+    raise BadInput(reason, ", ".join(sorted(found)))
+
+
+def finished(made: Draft, input_digest: str) -> Product:
+    """Return a draft as a product: deflated where its syntax is, with its digest and report."""
+    done = made.done
+    segments = list(made.segments)
+    if made.target.deflated:
         segments = [part10.deflated(segments)]
-    instance = done.uids[deid.SOP_INSTANCE]
-    segments[0] = part10.header(target, done.facts[deid.SOP_CLASS], instance.encode()) + segments[0]
+    segments[0] = made.header + segments[0]
     digest = blake3()
     for segment in segments:
         digest.update(segment)
     names = {
         "subject": done.mapped.subject.pseudonym,
-        "study": done.uids[deid.STUDY],
-        "series": done.uids[deid.SERIES],
-        "instance": instance,
+        "study": done.uids[STUDY],
+        "series": done.uids[SERIES],
+        "instance": done.uids[SOP_INSTANCE],
     }
     report = Report(
         **names,
-        path=recipe.path.format(**names),
-        input_digest=blake3(data).hexdigest(),
+        path=made.recipe.path.format(**names),
+        input_digest=input_digest,
         output_digest=digest.hexdigest(),
         output_bytes=sum(len(segment) for segment in segments),
-        sop_class=done.facts[deid.SOP_CLASS].decode("ascii", "replace"),
-        source_syntax=source.syntax.uid,
-        target_syntax=target.uid,
-        pixels_at_risk=risky,
+        sop_class=done.facts[SOP_CLASS].decode("ascii", "replace"),
+        source_syntax=made.source.syntax.uid,
+        target_syntax=made.target.uid,
+        pixels_at_risk=made.pixels_at_risk,
         versions=VERSIONS,
         counts=done.counts,
         mapped=done.mapped,
     )
     return Product(segments=segments, report=report)
+
+
+def _frames(source: Part10, done: Deidentified) -> list[Edit]:
+    """Return the edits that leave nothing but picture in compressed frames."""
+    if done.pixels is None or done.pixels.defined:
+        return []
+    family, frames = markers.family_of(source.syntax.uid), done.notes[FRAMES]
+    count = int(frames) if frames.isdigit() else 1
+    return fragments.edits(source.data, done.pixels, done.offset_tables, family, count)
+
+
+def needs(data: Data, recipe: Recipe, limits: Limits | None = None) -> Needs:
+    """Return what `process` will ask the mapping for, so that a registry can be asked once for many instances."""
+    asked = Asked()
+    done = _deidentifier(recipe).run(part10.parse(data, limits or _LIMITS), asked)
+    return Needs(uids=tuple(asked.uids), subject=asked.original, study_date=done.facts[STUDY_DATE])
+
+
+_DEIDENTIFIERS: dict[str, Deidentifier] = {}
+_MOST_RECIPES = 16
+
+
+def _deidentifier(recipe: Recipe) -> Deidentifier:
+    """Return what de-identifies by a recipe; it gets faster with each instance."""
+    found = _DEIDENTIFIERS.get(recipe.digest)
+    if found is None:
+        if len(_DEIDENTIFIERS) >= _MOST_RECIPES:
+            _DEIDENTIFIERS.clear()
+        found = _DEIDENTIFIERS[recipe.digest] = Deidentifier(recipe.directions)
+    return found
 
 
 def _target(source: Part10, dialect: Dialect) -> syntaxes.TransferSyntax:
@@ -138,12 +251,12 @@ class Survey:
     frames: int
 
 
-_SURVEYED = frozenset({deid.SERIES, deid.FRAMES})
+_SURVEYED = frozenset({SERIES, FRAMES})
 
 
 @cache
 def _survey_plan(dialect: Dialect) -> Plan:
-    return Plan(Noting(_SURVEYED, deid.FRAMES), dialect)
+    return Plan(Noting(_SURVEYED, FRAMES), dialect)
 
 
 def survey(head: bytes) -> Survey:
@@ -160,7 +273,7 @@ def survey(head: bytes) -> Survey:
             walk.run(source.start, len(head))
         for span in walk.notes:
             value = head[span.value : span.end].strip(b"\0 ")
-            if span.tag == deid.SERIES:
+            if span.tag == SERIES:
                 series = value or None
             elif value.isdigit() and len(value) < _FRAMES_DIGITS:
                 frames = int(value)

@@ -19,6 +19,7 @@ SYNTAXES = {
     b"1.2.840.10008.1.2.2": oracle.BIG,
 }
 SOP_CLASS, SOP_INSTANCE, STUDY, SERIES = 0x00080016, 0x00080018, 0x0020000D, 0x0020000E
+DOCUMENT, DOCUMENT_TYPE, DOCUMENT_LENGTH = 0x00420011, 0x00420012, 0x00420015
 NAME, PATIENT, ISSUER = 0x00100010, 0x00100020, 0x00100021
 MARKERS = {0x00120062, 0x00120063, 0x00120064, 0x00280303}
 NOTED = MARKERS | {SOP_CLASS, SOP_INSTANCE, STUDY, SERIES, NAME, PATIENT, ISSUER}
@@ -95,6 +96,7 @@ class Basic:
     pseudonym: bytes
     swap: Callable[[int, str, Syntax], bytes]
     method: bytes
+    document: Callable[[bytes], bytes]
     explicit: bool = False
 
     def output(self, source: Source) -> tuple[bytes, bytes]:
@@ -122,6 +124,12 @@ class Basic:
             return oracle.simple(tag, self._settled(facts)(tag, element.vr), self.pseudonym, target)
         if tag in {SOP_INSTANCE, STUDY, SERIES}:
             return oracle.simple(tag, "UI", self._mapped(value), target)
+        if tag in {DOCUMENT, DOCUMENT_LENGTH} and DOCUMENT in facts and facts[DOCUMENT].value:
+            mime = facts[DOCUMENT_TYPE].value if DOCUMENT_TYPE in facts else b""
+            assert isinstance(mime, bytes)
+            new = self.document(mime.strip(b"\0 ") or b"application/pdf")
+            length = len(new).to_bytes(4, target.order)
+            return oracle.simple(tag, *(("OB", new) if tag == DOCUMENT else ("UL", length)), target)
         if tag == oracle.PIXELS and not element.undefined and value:
             element = self._trimmed(element, facts)
 
@@ -140,6 +148,7 @@ class Basic:
         action = self.table.get(tag, "K")
         meant = oracle.vr_of(tag) if element.vr == "UN" else element.vr
         written = target if target.explicit and not element.syntax.explicit else element.syntax
+        action = "U" if action == "D" and meant == "UI" else action
         if action == "X" or (action == "U" and meant not in {"UI", "UN"}):
             return b""
         if action == "U":
@@ -184,7 +193,10 @@ class Basic:
             return int.from_bytes(fact.value[:2], element.syntax.order) if fact else 0  # type: ignore[arg-type]
 
         frames = facts.get(0x00280008)
-        count = int(frames.value) if frames and frames.value else 1  # type: ignore[arg-type]
+        try:
+            count = int(frames.value) if frames and frames.value else 1  # type: ignore[arg-type]
+        except ValueError:  # then they are whole frames, or refused
+            return element
         photometric = facts.get(0x00280004)
         subsampled = photometric is not None and bytes(photometric.value).strip() == b"YBR_FULL_422"  # type: ignore[arg-type]
         samples = 2 if subsampled else number(0x00280002) or 1

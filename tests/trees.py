@@ -17,7 +17,7 @@ UIDS = {
     "deflated": b"1.2.840.10008.1.2.1.99",
     "jpeg": b"1.2.840.10008.1.2.4.50",
 }
-CT_CLASS = b"1.2.840.10008.5.1.4.1.1.2"
+SOP_CLASS = b"1.2.840.10008.5.1.4.1.1.5"  # retired: no Types are known, so each action is what every Type allows
 
 
 def text(tag: int, value: bytes, vr: str = "") -> Element:
@@ -44,7 +44,7 @@ def meta(**values: bytes) -> bytes:
     """Return File Meta Information with the given syntax and what else is asked for, and the preamble before it."""
     syntax = values.pop("syntax", UIDS["explicit"])
     body = oracle.simple(0x00020001, "OB", b"\0\1", oracle.EXPLICIT)
-    body += oracle.simple(0x00020002, "UI", values.pop("sop_class", CT_CLASS), oracle.EXPLICIT)
+    body += oracle.simple(0x00020002, "UI", values.pop("sop_class", SOP_CLASS), oracle.EXPLICIT)
     body += oracle.simple(0x00020003, "UI", b"1.2.3.4", oracle.EXPLICIT)
     body += oracle.simple(0x00020010, "UI", syntax, oracle.EXPLICIT)
     body += b"".join(oracle.simple(0x00020016, "AE", title, oracle.EXPLICIT) for title in values.values())
@@ -55,7 +55,7 @@ def meta(**values: bytes) -> bytes:
 def identity(patient: bytes = b"PID 0815", instance: bytes = b"1.2.3.4") -> list[Element]:
     """Return the elements without which no instance is processed, and a name."""
     return [
-        text(0x00080016, CT_CLASS + b"\0"),
+        text(0x00080016, SOP_CLASS + b"\0"),
         text(0x00080018, instance + b"\0" * (len(instance) % 2)),
         text(0x00100010, b"Doe^Jane"),
         text(0x00100020, patient + b" " * (len(patient) % 2)),

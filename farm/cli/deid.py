@@ -18,7 +18,6 @@ from farm.cli.batch import Batch, Order, Tally, project_key
 from farm.cli.interrupt import draining
 from farm.cli.options import (
     PLACE,
-    chosen_recipe,
     json_option,
     make_keys,
     project_option,
@@ -28,6 +27,7 @@ from farm.cli.options import (
 )
 from farm.cli.pool import Pool
 from farm.cli.progress import Display, Standing
+from farm.cli.recipe_files import chosen_recipe
 from farm.cli.statuses import Status, status_of
 from farm.errors import BadRecipe, FarmError, Reason
 from farm.sources import Counters, FolderSource

@@ -28,8 +28,11 @@ SUMMARIES = {
     "run": "De-identify a folder through the farm; go on where it was left.",
     "deid": "De-identify a file or a folder without any server.",
     "status": "Show the runs, or how one stands.",
-    "quarantine": "List what is quarantined, or try it again.",
+    "quarantine": "List what is quarantined, look at it, or try it again.",
     "manifest": "Write a run's manifest: one row for each instance.",
+    "recipe": "Show, explain, compare and import recipes.",
+    "subjects": "Import, list or export which pseudonym stands for whom.",
+    "lookup": "Tell what a pseudonym or a new UID was before.",
     "up": "Keep the farm on: servers, worker and Flower.",
     "down": "Stop what `farm up --background` has started.",
 }

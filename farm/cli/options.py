@@ -10,13 +10,17 @@ import click
 
 from farm.cli.screen import say, shown
 from farm.errors import BadRecipe, Reason
-from farm.recipe.recipe import DEFAULT, Recipe, preset
+from farm.recipe.recipe import DEFAULT
 from farm.registry.keyfiles import load_or_create
 from farm.settings import Settings, load
 
 PLACE = click.Path(path_type=Path)
 recipe_option = click.option(
-    "--recipe", default=DEFAULT, show_default=True, metavar="NAME|FILE", help="A recipe that ships, or a JSON file."
+    "--recipe",
+    default=DEFAULT,
+    show_default=True,
+    metavar="NAME|FILE",
+    help="A recipe that ships, or a JSON or YAML file.",
 )
 strict_option = click.option("--strict", is_flag=True, help="End with status 3 if anything is quarantined.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
@@ -34,18 +38,6 @@ def settings_with(*, workers: int | None = None, project: str | None = None) -> 
     if workers:
         settings = replace(settings, workers=workers)
     return replace(settings, project=project) if project else settings
-
-
-def chosen_recipe(text: str) -> Recipe:
-    """Return a recipe by its name, or from a JSON file."""
-    path = Path(text)
-    if "/" not in text and path.suffix != ".json":
-        return preset(text)
-    try:
-        content = path.read_text("utf-8")
-    except (OSError, UnicodeError):
-        raise BadRecipe(Reason.BAD_RECIPE, "the recipe file cannot be read") from None
-    return Recipe.from_json(content)
 
 
 def _make_home(home: Path) -> None:

@@ -18,7 +18,6 @@ from farm.cli import account, screen
 from farm.cli.interrupt import draining
 from farm.cli.options import (
     PLACE,
-    chosen_recipe,
     json_option,
     make_keys,
     project_option,
@@ -27,6 +26,7 @@ from farm.cli.options import (
     strict_option,
 )
 from farm.cli.progress import Display, Standing
+from farm.cli.recipe_files import chosen_recipe
 from farm.cli.statuses import Status
 from farm.errors import MEANING
 from farm.recipe.recipe import DEFAULT, preset

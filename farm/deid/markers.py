@@ -9,7 +9,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 from farm.deid import dummies
+from farm.deid.policy import OPTIONS
 from farm.deid.standard.e1_1 import EDITION
+from farm.deid.standard.methods import ROWS as METHODS
 from farm.dicom.elements import Dialect
 
 IDENTITY_REMOVED = 0x00120062
@@ -21,32 +23,24 @@ INSERTS = (METHOD_CODES + 1, TEMPORAL + 1)
 """The tags before which the walk asks for markers: behind the first three, and behind the last."""
 
 BASIC_PROFILE = "113100"
-_MEANINGS = {
-    "113100": "Basic Application Confidentiality Profile",
-    "113101": "Clean Pixel Data Option",
-    "113102": "Clean Recognizable Visual Features Option",
-    "113103": "Clean Graphics Option",
-    "113104": "Clean Structured Content Option",
-    "113105": "Clean Descriptors Option",
-    "113106": "Retain Longitudinal Temporal Information Full Dates Option",
-    "113107": "Retain Longitudinal Temporal Information Modified Dates Option",
-    "113108": "Retain Patient Characteristics Option",
-    "113109": "Retain Device Identity Option",
-    "113110": "Retain UIDs Option",
-    "113111": "Retain Safe Private Option",
-    "113112": "Retain Institution Identity Option",
-}
-_TEXT = f"dicom-farm: PS3.15 {EDITION} Basic Profile".encode()
+_MEANINGS = {code: meaning for _, code, meaning in METHODS}
+METHOD_TEXT = f"dicom-farm: PS3.15 {EDITION} Basic Profile".encode()
 
 
 @lru_cache(maxsize=64)
-def method(dialect: Dialect, prior_text: bytes, prior_codes: tuple[bytes, ...]) -> bytes:
-    """Return (0012,0062) to (0012,0064), encoded, with what was said before."""
+def codes(options: frozenset[str]) -> tuple[str, ...]:
+    """Return the codes of the profile and of the options that were followed, in CID 7050's order."""
+    return (BASIC_PROFILE, *sorted(OPTIONS[option] for option in options))
+
+
+@lru_cache(maxsize=64)
+def method(dialect: Dialect, prior_text: bytes, prior_codes: tuple[bytes, ...], own: tuple[str, ...]) -> bytes:
+    """Return (0012,0062) to (0012,0064), encoded, with what was said before; `own` are the codes of what was done."""
     texts = [text for text in prior_text.strip(b"\0 ").split(b"\\") if text.strip()]
-    if _TEXT not in texts:
-        texts.append(_TEXT)
-    codes = [text for code in prior_codes if (text := code.strip(b"\0 ").decode("ascii", "replace")) in _MEANINGS]
-    items = [dummies.code(dialect, value, "DCM", _MEANINGS[value]) for value in dict.fromkeys([*codes, BASIC_PROFILE])]
+    if METHOD_TEXT not in texts:
+        texts.append(METHOD_TEXT)
+    prior = [text for code in prior_codes if (text := code.strip(b"\0 ").decode("ascii", "replace")) in _MEANINGS]
+    items = [dummies.code(dialect, value, "DCM", _MEANINGS[value]) for value in dict.fromkeys([*prior, *own])]
     return (
         dialect.element(IDENTITY_REMOVED, "CS", b"YES")
         + dialect.element(METHOD, "LO", b"\\".join(texts))
@@ -54,7 +48,7 @@ def method(dialect: Dialect, prior_text: bytes, prior_codes: tuple[bytes, ...]) 
     )
 
 
-@lru_cache(maxsize=4)
-def temporal(dialect: Dialect) -> bytes:
-    """Return (0028,0303): the Basic Profile removes longitudinal temporal information."""
-    return dialect.element(TEMPORAL, "CS", b"REMOVED")
+@lru_cache(maxsize=16)
+def temporal(dialect: Dialect, value: str) -> bytes:
+    """Return (0028,0303): what became of longitudinal temporal information."""
+    return dialect.element(TEMPORAL, "CS", value.encode())

@@ -10,30 +10,43 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
+from farm.deid import overlays
 from farm.dicom.elements import Dialect
 from farm.dicom.grammar import Edit, Span
 from farm.dicom.part10 import Part10
 from farm.errors import BadInput, Reason
 
-_SAMPLES, _PHOTOMETRIC, _FRAMES, _ROWS, _COLUMNS, _BITS = (0x00280000 + n for n in (2, 4, 8, 0x10, 0x11, 0x100))
+_SAMPLES, _PHOTOMETRIC, _FRAMES, _ROWS, _COLUMNS, _BITS, _SIGN = (
+    0x00280000 + n for n in (2, 4, 8, 0x10, 0x11, 0x100, 0x103)
+)
 _SUBSAMPLED = frozenset({b"YBR_FULL_422", b"YBR_PARTIAL_422"})
 
 
-def edits(source: Part10, span: Span, facts: Mapping[int, bytes], target: Dialect, vr: str) -> list[Edit]:
+def edits(  # noqa: PLR0913, PLR0917 - what describes the pixels
+    source: Part10, span: Span, facts: Mapping[int, bytes], target: Dialect, vr: str, mask: int | None = None
+) -> list[Edit]:
     """Return the edits that bring native Pixel Data to the length of its frames and its header to the target dialect.
 
-    `facts` holds the values of top-level attributes. Raises `BadInput` where Pixel Data is shorter than its frames, or
-    native where the transfer syntax says encapsulated and the other way round (PS3.5 A.4).
+    `facts` holds the values of top-level attributes; `mask` clears overlays in unused bits of each sample. Raises
+    `BadInput` where Pixel Data is shorter than its frames, or native where the transfer syntax says encapsulated and
+    the other way round (PS3.5 A.4), or where an overlay is compressed with the pixels.
     """
     if span.defined == source.syntax.encapsulated:
         raise BadInput(Reason.UNKNOWN_SYNTAX, "Pixel Data is not written as its transfer syntax says")
     length = span.end - span.value
+    if mask is not None and not span.defined:
+        raise BadInput(Reason.PIXELS_AT_RISK, "an overlay is compressed with the pixels")
     if not span.defined or not length:
         return []
-    frames = _frames_length(facts, source.dialect.order)
+    frames = _frames_length(facts, source.dialect.order, length)
     if length < frames:
         raise BadInput(Reason.PIXEL_LENGTH, expected=frames, found=length)
     even = frames + frames % 2
+    if mask is not None:
+        size, signed = int.from_bytes(facts[_BITS][:2], source.dialect.order) // 8, any(facts[_SIGN])
+        pixels = source.data[span.value : span.value + frames]
+        cleared = overlays.clear(pixels, mask, size, source.dialect.order, signed=signed)
+        return [(span.start, span.end, target.pack_header(span.tag, vr, even) + cleared + b"\0" * (even - frames))]
     changed: list[Edit] = []
     if length != even or target is not source.dialect:
         changed.append((span.start, span.value, target.pack_header(span.tag, vr, even)))
@@ -42,8 +55,11 @@ def edits(source: Part10, span: Span, facts: Mapping[int, bytes], target: Dialec
     return changed
 
 
-def _frames_length(facts: Mapping[int, bytes], order: Literal["little", "big"]) -> int:
-    """Return how many bytes the frames take (PS3.5 section 8.2), without padding."""
+def _frames_length(facts: Mapping[int, bytes], order: Literal["little", "big"], found: int) -> int:
+    """Return how many bytes the frames take (PS3.5 section 8.2), without padding.
+
+    Where Number of Frames is no number, the length found counts if it is that of whole frames.
+    """
 
     def number(tag: int) -> int:
         return int.from_bytes(facts[tag][:2], order)
@@ -51,6 +67,11 @@ def _frames_length(facts: Mapping[int, bytes], order: Literal["little", "big"]) 
     rows, columns, bits = number(_ROWS), number(_COLUMNS), number(_BITS)
     samples = 2 if facts[_PHOTOMETRIC] in _SUBSAMPLED else number(_SAMPLES) or 1
     frames = re.fullmatch(rb"\+?0*([1-9][0-9]{0,9})", facts[_FRAMES] or b"1")
-    if not (rows and columns and bits and frames):
+    if not (rows and columns and bits):
         raise BadInput(Reason.PIXEL_LENGTH, "what describes the pixels is missing")
-    return (rows * columns * samples * bits * int(frames[1]) + 7) // 8
+    frame = rows * columns * samples * bits
+    if frames:
+        return (frame * int(frames[1]) + 7) // 8
+    if found * 8 % frame:
+        raise BadInput(Reason.PIXEL_LENGTH, "Number of Frames is no number, and the pixels are no whole frames")
+    return found

@@ -34,6 +34,7 @@ class Rule(IntEnum):
     ASK = 3  # the editor gives the new value
     NOTE = 4  # keep it, and tell the editor where it stands
     STOP = 5  # the walk has seen enough
+    JUDGE = 6  # a private element: the editor says whether it stays
 
 
 class Kind(IntEnum):
@@ -45,15 +46,19 @@ class Kind(IntEnum):
     ASK = 3
     NOTE = 4
     STOP = 5
-    HEAD = 6  # keep the value under a rewritten header
-    ENTER = 7  # go into a sequence
-    ITEM_END = 8
-    PHASE = 9  # the top-level phase ends before this element
-    STRETCH = 10  # stretches begin with such an element; see `farm.dicom.stretch`
+    JUDGE = 6
+    HEAD = 7  # keep the value under a rewritten header
+    ENTER = 8  # go into a sequence
+    ITEM_END = 9
+    PHASE = 10  # the top-level phase ends before this element
+    STRETCH = 11  # stretches begin with such an element; see `farm.dicom.stretch`
 
 
 class Step(NamedTuple):
-    """A remembered answer that needs more than the element's first eight bytes; `length` -1: read it there."""
+    """A remembered answer that needs more than the element's first eight bytes; `length` -1: read it there.
+
+    `new` takes the place of a SWAP, and of an ASK to which there is no answer.
+    """
 
     kind: Kind
     tag: int
@@ -103,14 +108,23 @@ class Stretch(NamedTuple):
     depth: int
 
 
+Path = tuple[int, ...]
+"""The tags of the sequences that enclose an element, outermost first. A negative number is a kind of item that the
+editor has told apart. `SOMEWHERE`: in an item, wherever it is."""
+SOMEWHERE: Path = (0,)
+
+
 class Rules(Protocol):
     """The policy as the walk sees it; answers depend on nothing but the arguments."""
 
-    def rule(self, tag: int, vr: str, *, nested: bool) -> Rule:
+    def rule(self, tag: int, vr: str, path: Path) -> Rule:
         """Return what to do with an element."""
 
-    def swap(self, tag: int, vr: str, dialect: Dialect) -> bytes:
-        """Return the encoded element that takes the place of a SWAP."""
+    def swap(self, tag: int, vr: str, path: Path, dialect: Dialect) -> bytes:
+        """Return the encoded element that takes the place of a SWAP, or of an ASK without an answer; empty: none."""
+
+    def place(self, path: Path) -> Path:
+        """Return the path that stands for the items of a sequence; `SOMEWHERE`: they have no rules of their own."""
 
 
 class Teacher(Protocol):
@@ -121,7 +135,7 @@ class Teacher(Protocol):
 
 
 class Grammar:
-    """What is remembered about elements in one place: a dialect, the rules, and top level or items.
+    """What is remembered about elements in one place: a dialect, the rules, and the path to it.
 
     `limit` is the tag at which a top-level phase ends, where the editor may insert elements; 0 for none. `floor` is the
     tag up to which nothing may come any more: behind Pixel Data, a lower tag is not part of the data set. With
@@ -129,13 +143,15 @@ class Grammar:
     """
 
     __slots__ = (
+        "children",
         "dialect",
         "floor",
         "inner",
         "limit",
         "memo",
         "misses",
-        "nested",
+        "path",
+        "places",
         "rewrite",
         "rules",
         "skipper",
@@ -145,8 +161,8 @@ class Grammar:
         "unknown",
     )
 
-    def __init__(self, rules: Rules, dialect: Dialect, *, limit: int = 0, floor: int = 0, nested: bool = False) -> None:
-        self.rules, self.dialect, self.nested = rules, dialect, nested
+    def __init__(self, rules: Rules, dialect: Dialect, *, limit: int = 0, floor: int = 0, path: Path = ()) -> None:
+        self.rules, self.dialect, self.path = rules, dialect, path
         self.limit, self.floor = limit, floor
         self.rewrite = False
         self.skipper = Skipper(dialect)
@@ -155,13 +171,30 @@ class Grammar:
         self.steps: dict[bytes, Step] = {}
         self.stretches: dict[bytes, tuple[Step, dict[bytes, tuple[Stretch, ...]]]] = {}  # then by the whole header
         self.misses: dict[bytes, int] = {}  # by the same key: misses in a row
-        self.inner: Grammar = self  # of the items of a sequence
+        self.children: dict[int, Grammar] = {}  # of the items of a sequence, by its tag; see `items`
+        self.places: dict[Path, Grammar] = {}  # of items, by the path that stands for them
+        self.inner: Grammar = self  # of the items of a sequence that has no rules of its own
         self.unknown: Grammar = self  # of the items of a sequence written as UN, which are implicit (PS3.5 6.2.2)
 
     @property
     def target(self) -> Dialect:
         """Return the dialect of what is written."""
         return EXPLICIT if self.rewrite else self.dialect
+
+    def items(self, tag: int) -> Grammar:
+        """Return the grammar of the items of a sequence, or of one kind of them (a negative number)."""
+        child = self.children.get(tag)
+        if child is None:
+            path = SOMEWHERE if self.path == SOMEWHERE and tag > 0 else (*self.path, tag)
+            path = self.rules.place(path) if tag > 0 and path != SOMEWHERE else path
+            child = self.places.get(path)
+            if child is None:
+                child = self.places[path] = Grammar(self.rules, self.dialect, path=path)
+                child.inner, child.unknown, child.places = self.inner, self.unknown, self.places
+                child.rewrite = self.rewrite
+            if len(self.children) < _REMEMBERED:
+                self.children[tag] = child
+        return child
 
     def learn(self, data: Data, at: int, end: int) -> Step:
         """Decide what to do with the element at an offset, and remember it for its like."""
@@ -215,7 +248,7 @@ class Grammar:
     def _step(self, header: Header) -> Step:
         tag, vr, size, length = header
         if tag >> 16 == 0xFFFE:
-            if tag != ITEM_END or not self.nested:
+            if tag != ITEM_END or not self.path:
                 raise BadInput(Reason.BAD_STRUCTURE, "a delimiter stands where an element should")
             return Step(Kind.ITEM_END, tag, vr, size, length)
         if self.floor and tag <= self.floor:
@@ -223,19 +256,22 @@ class Grammar:
         if self.limit and tag >= self.limit:
             return Step(Kind.PHASE, tag, vr, size, length)
         known = -1 if size == 12 else length
-        rule = self.rules.rule(tag, meant(tag, vr), nested=self.nested)
+        rule = self.rules.rule(tag, meant(tag, vr), self.path)
         items = _is_sequence(tag, vr)
         # An empty value needs no dummy; a 32-bit length is not among the bytes that a step is remembered by.
         if rule is Rule.SWAP and (length or size == 12):
-            return Step(Kind.SWAP, tag, vr, size, known, items, self.rules.swap(tag, meant(tag, vr), self.target))
+            return Step(Kind.SWAP, tag, vr, size, known, items, self._other(tag, vr))
         if rule is Rule.KEEP and vr not in {"SQ", "UN"} and vr_of(tag) == "SQ" and (length or size == 12):
             raise BadInput(Reason.BAD_STRUCTURE, "a sequence is written with another VR")
-        if rule in {Rule.KEEP, Rule.SWAP}:
+        if rule in {Rule.KEEP, Rule.SWAP} or (rule is Rule.JUDGE and vr == "SQ"):
             kind = Kind.HEAD if self.rewrite else Kind.KEEP
             if (items and length == UNDEFINED and size == 8) or (meant(tag, vr) == "SQ"):
                 kind = Kind.ENTER
             return Step(kind, tag, vr, size, known, items)
-        return Step(Kind(rule), tag, vr, size, known, items)
+        return Step(Kind(rule), tag, vr, size, known, items, self._other(tag, vr) if rule is Rule.ASK else b"")
+
+    def _other(self, tag: int, vr: str) -> bytes:
+        return self.rules.swap(tag, meant(tag, vr), self.path, self.target)
 
 
 def meant(tag: int, vr: str) -> str:
@@ -249,38 +285,54 @@ def _is_sequence(tag: int, vr: str) -> bool:
 
 
 class Noting:
-    """Rules that note some tags, keep all else, and stop behind a top-level tag: for a walk that only looks."""
+    """Rules that note some tags, pass over all else, and stop behind a top-level tag: for a walk that only looks."""
 
-    def __init__(self, tags: frozenset[int], stop_behind: int = 0xFFFFFFFF) -> None:
-        """Note these tags, at any depth."""
-        self._tags, self._stop_behind = tags, stop_behind
+    def __init__(self, tags: frozenset[int], stop_behind: int = 0xFFFFFFFF, *, inside: bool = False) -> None:
+        """Note these tags at top level, or `inside` sequences too; without it no sequence is entered."""
+        self._tags, self._stop_behind, self._inside = tags, stop_behind, inside
 
-    def rule(self, tag: int, vr: str, *, nested: bool) -> Rule:
-        """Note it, keep it, or stop."""
-        del vr
-        if tag in self._tags:
+    def rule(self, tag: int, vr: str, path: Path) -> Rule:
+        """Note it, pass over it, or stop."""
+        if tag in self._tags and (self._inside or not path):
             return Rule.NOTE
-        return Rule.STOP if tag > self._stop_behind and not nested else Rule.KEEP
+        if tag > self._stop_behind and not path:
+            return Rule.STOP
+        return Rule.CUT if vr == "SQ" and not self._inside else Rule.KEEP
 
-    def swap(self, tag: int, vr: str, dialect: Dialect) -> bytes:
+    def swap(self, tag: int, vr: str, path: Path, dialect: Dialect) -> bytes:
         """Never asked for."""
-        del tag, vr, dialect
+        del tag, vr, path, dialect
         return b""
+
+    def place(self, path: Path) -> Path:
+        """Treat all items alike."""
+        del path
+        return SOMEWHERE
 
 
 class Plan:
     """The grammars of one policy in one dialect: a chain of top-level phases, and the items'.
 
-    A phase ends before each tag of `inserts`, in ascending order; there the editor may insert elements. With `rewrite`
-    an implicit data set comes out explicit.
+    A phase ends before each tag of `inserts`, in ascending order; there the editor may insert elements. The items of
+    the sequences in `told_apart` are not alike: the editor says of each what kind it is. With `rewrite` an implicit
+    data set comes out explicit.
     """
 
-    __slots__ = ("phases", "target", "teacher")
+    __slots__ = ("phases", "target", "teacher", "told_apart")
 
-    def __init__(self, rules: Rules, dialect: Dialect, inserts: tuple[int, ...] = (), *, rewrite: bool = False) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        dialect: Dialect,
+        inserts: tuple[int, ...] = (),
+        *,
+        told_apart: frozenset[int] = frozenset(),
+        rewrite: bool = False,
+    ) -> None:
         rewrite = rewrite and not dialect.explicit
         self.target = EXPLICIT if rewrite else dialect
-        inner, unknown = (Grammar(rules, how, nested=True) for how in (dialect, IMPLICIT))
+        self.told_apart = told_apart
+        inner, unknown = (Grammar(rules, how, path=SOMEWHERE) for how in (dialect, IMPLICIT))
         self.teacher: Teacher | None = None
         self.phases = (
             *(Grammar(rules, dialect, limit=tag) for tag in inserts),
@@ -289,5 +341,8 @@ class Plan:
         )
         for grammar in (*self.phases, inner):
             grammar.inner, grammar.unknown, grammar.rewrite = inner, unknown, rewrite
+            grammar.places = inner.places
+        inner.places[SOMEWHERE] = inner
+        unknown.places[SOMEWHERE] = unknown
         # A sequence written as UN comes out as SQ with explicit items: readers stumble over the other form.
         unknown.rewrite = self.target is EXPLICIT

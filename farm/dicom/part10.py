@@ -34,13 +34,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part10:
-    """A file as read: its data set stands in `data` from `start` on, written in `dialect`."""
+    """A file as read: its data set stands in `data` from `start` on, written in `dialect`.
+
+    `sop_class` and `sop_instance` are what File Meta Information says; empty where it says nothing.
+    """
 
     data: Data
     start: int
     syntax: TransferSyntax
     dialect: Dialect
-    sop_class: bytes
+    sop_class: bytes = b""
+    sop_instance: bytes = b""
 
 
 def parse(data: Data, limits: Limits | None = None) -> Part10:
@@ -52,7 +56,7 @@ def parse(data: Data, limits: Limits | None = None) -> Part10:
         raise BadInput(Reason.EMPTY_FILE)
     start = _meta_start(data)
     meta, start = _read_meta(data, start)
-    sop_class = meta.get(0x00020002, b"")
+    sop_class, sop_instance = meta.get(0x00020002, b""), meta.get(0x00020003, b"")
     if sop_class == DICOMDIR_CLASS:
         raise BadInput(Reason.DICOMDIR)
     uid = meta.get(0x00020010, b"").decode("ascii", "replace")
@@ -62,10 +66,17 @@ def parse(data: Data, limits: Limits | None = None) -> Part10:
     if declared is not None and declared.deflated:
         if limits is not None:
             data, start = _inflated(data, start, limits), 0
-        return Part10(data=data, start=start, syntax=declared, dialect=EXPLICIT, sop_class=sop_class)
-    dialect = _dialect(data, start)
-    syntax = _agreed(declared, dialect)
-    return Part10(data=data, start=start, syntax=syntax, dialect=dialect, sop_class=sop_class)
+        dialect = EXPLICIT
+    else:
+        dialect = _dialect(data, start)
+    return Part10(
+        data=data,
+        start=start,
+        syntax=_agreed(declared, dialect),
+        dialect=dialect,
+        sop_class=sop_class,
+        sop_instance=sop_instance,
+    )
 
 
 def _meta_start(data: Data) -> int:
@@ -85,7 +96,7 @@ def _meta_start(data: Data) -> int:
     raise BadInput(Reason.NOT_DICOM)
 
 
-_META_WANTED = frozenset({0x00020002, 0x00020010})
+_META_WANTED = frozenset({0x00020002, 0x00020003, 0x00020010})
 _META_HEADERS: dict[bytes, Header] = {}
 _REMEMBERED = 1_000
 
@@ -122,7 +133,7 @@ def _dialect(data: Data, at: int) -> Dialect:
 
 def _agreed(declared: TransferSyntax | None, dialect: Dialect) -> TransferSyntax:
     """Return the syntax that is both declared and true; headers are believed before the declaration."""
-    if declared is not None and declared.encapsulated:
+    if declared is not None and (declared.encapsulated or declared.deflated):
         if dialect is not EXPLICIT:
             raise BadInput(Reason.BAD_STRUCTURE, "an encapsulated syntax is always explicit VR little endian")
         return declared

@@ -14,18 +14,41 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from farm.dicom.elements import MAX_DEPTH, PIXEL_DATA, UNDEFINED, Data, Dialect
-from farm.dicom.grammar import SWAPPED, Edit, Grammar, Kind, Plan, Span, Step, meant, span
+from farm.dicom.elements import MAX_DEPTH, PIXEL_DATA, SHORT_VRS, UNDEFINED, Data, Dialect
+from farm.dicom.grammar import SWAPPED, Edit, Grammar, Kind, Path, Plan, Span, Step, meant, span
 from farm.errors import BadInput, Reason
 
+_SHORT = 256  # bytes of an element up to which the answer to it is remembered
+_REMEMBERED = 20_000  # answers
+_UNANSWERED = b"unanswered"
+OTHER = b"other"
+"""The answer that there is none: what the rules give takes the element's place. To be compared with `is`."""
 _VIEWED = 16_384  # bytes from which a kept run is handed on as a view: below, copying is cheaper than a segment
 
 
 class Editor(Protocol):
-    """What decides by value, for one instance."""
+    """What decides by value, for one instance.
 
-    def ask(self, tag: int, value: bytes) -> bytes:
-        """Return the new value of an ASK element."""
+    `answers` remembers, by a whole element, what took its place (None: it stayed; `OTHER`), as long as the editor would
+    answer the same; None where it might not. UIDs are always asked about: they are recorded.
+    """
+
+    answers: dict[bytes, bytes | None] | None
+
+    def ask(self, tag: int, vr: str, value: bytes) -> bytes | None:
+        """Return the new value of an ASK element; None: there is none, and what the rules give takes its place."""
+
+    def judge(self, tag: int, vr: str, value: bytes, item: int) -> bool:
+        """Tell whether a private element stays as it is; each item has a number of its own.
+
+        Of a sequence the value is not given: one that stays is entered.
+        """
+
+    def kind(self, tag: int, start: int, end: int) -> int:
+        """Return of what kind an item of a sequence is that is told apart: a negative number; 0: the item goes.
+
+        Its content begins and ends at these offsets; -1: at its delimiter.
+        """
 
     def insert(self, phase: int, dialect: Dialect) -> bytes:
         """Return the encoded elements to insert where the given phase ends."""
@@ -37,10 +60,22 @@ class Editor(Protocol):
 class Onlooker:
     """An editor for a walk that only looks: it changes nothing."""
 
-    def ask(self, tag: int, value: bytes) -> bytes:
+    answers: dict[bytes, bytes | None] | None = None
+
+    def ask(self, tag: int, vr: str, value: bytes) -> bytes | None:
         """Leave the value."""
-        del tag
+        del tag, vr
         return value
+
+    def judge(self, tag: int, vr: str, value: bytes, item: int) -> bool:
+        """Leave it."""
+        del tag, vr, value, item
+        return True
+
+    def kind(self, tag: int, start: int, end: int) -> int:
+        """Pass over it: what a stretch is learned from holds no item that is told apart."""
+        del tag, start, end
+        return 0
 
     def insert(self, phase: int, dialect: Dialect) -> bytes:
         """Insert nothing."""
@@ -66,11 +101,14 @@ class Walk:
     """
 
     __slots__ = (
+        "_answers",
         "_data",
         "_editor",
         "_grammar",
         "_grown",
         "_item",
+        "_items",
+        "_numbers",
         "_phase",
         "_plan",
         "_stack",
@@ -82,14 +120,32 @@ class Walk:
 
     def __init__(self, data: Data, plan: Plan, editor: Editor) -> None:
         self._data, self._plan, self._editor = data, plan, editor
+        self._answers = None if plan.phases[0].rewrite else editor.answers
         self._grammar = plan.phases[0]
         self._phase = self._grown = 0
         self._stack: list[_Level] = []
         self._item = (-1, -1)  # where the content of the item opened last begins and ends; -1: at its delimiter
+        self._items = 0  # items opened so far
+        self._numbers = [0] * (MAX_DEPTH + 1)  # the number of the open item at each depth
         self.edits: list[Edit] = []
         self.notes: list[Span] = []
         self.end = 0
         self.stretched = 0  # bytes that stretches covered
+
+    @property
+    def path(self) -> Path:
+        """Return the path to the elements that are walked, as far as the rules tell places apart."""
+        return self._grammar.path
+
+    @property
+    def dialect(self) -> Dialect:
+        """Return how the elements that are walked are written: those of a sequence written as UN are implicit."""
+        return self._grammar.dialect
+
+    @property
+    def item(self) -> int:
+        """Return the number of the item that is walked; each has its own."""
+        return self._numbers[len(self._stack)]
 
     def run(self, at: int, end: int) -> None:
         """Walk the data set between two offsets; raise `BadInput` where it cannot be read."""
@@ -112,8 +168,8 @@ class Walk:
                 continue
             elif step.kind is Kind.STOP:
                 break
-            elif step.kind not in _ENTERED or not step.items:
-                at = self._pass(at, step, limit)
+            elif not self._enters(step):
+                at = self._pass(at, step, length, limit)
                 continue
             else:
                 at = self._enter(at, step, length, (limit, item_at, item_grown))
@@ -206,11 +262,16 @@ class Walk:
         kind, tag, vr, size, _, _, new = step
         start = at
         if kind == Kind.ASK:
-            value = self._data[at + size : end]
-            answer = self._editor.ask(tag, value)
-            if answer == value and not self._grammar.rewrite:
+            answered = self._answer(step, at, end)
+            if answered is None:
                 return 0
-            new = self._grammar.target.element(tag, self._editor.settle(tag, vr), answer)
+            new = answered
+        elif kind == Kind.JUDGE:
+            if self._judged(step, self._data[at + size : end]):
+                if not self._grammar.rewrite:
+                    return 0
+                new = self._grammar.target.pack_header(tag, vr, end - at - size)
+                end = at + size
         elif kind == Kind.HEAD:
             new = self._grammar.target.pack_header(tag, self._editor.settle(tag, vr), end - at - size)
             end = at + size
@@ -218,6 +279,42 @@ class Walk:
             return 0
         self.edits.append((start, end, new))
         return len(new) - (end - start)
+
+    def _answer(self, step: Step, at: int, end: int) -> bytes | None:
+        """Return what takes the place of an element that is asked about; None: it stays as it is."""
+        _, tag, vr, size, _, _, new = step
+        answers = self._answers if end - at <= _SHORT and vr in SHORT_VRS and vr != "UI" else None
+        if answers is not None:
+            element = self._data[at:end]
+            known = answers.get(element, _UNANSWERED)
+            if known is not _UNANSWERED:
+                return new if known is OTHER else known
+        value = self._data[at + size : end]
+        answer = self._editor.ask(tag, meant(tag, vr), value)
+        encoded: bytes | None = OTHER
+        if answer == value and not self._grammar.rewrite:
+            encoded = None
+        elif answer is not None:
+            encoded = self._grammar.target.element(tag, self._editor.settle(tag, vr), answer)
+        if answers is not None and len(answers) < _REMEMBERED:
+            answers[element] = encoded
+        return new if encoded is OTHER else encoded
+
+    def _judged(self, step: Step, value: bytes) -> bool:
+        """Ask whether a private element stays."""
+        return self._editor.judge(step.tag, step.vr, value, self.item)
+
+    def _cut(self, at: int, step: Step, length: int, limit: int) -> int:
+        """Cut a sequence as a whole; return the offset behind it."""
+        end = at + step.size + length
+        if length == UNDEFINED:
+            inside = self._grammar.unknown if step.vr == "UN" else self._grammar.inner
+            end = inside.skipper.end(self._data, at + step.size, limit)
+        if end > limit:
+            raise BadInput(Reason.BAD_STRUCTURE if self._stack else Reason.TRUNCATED)
+        self.edits.append((at, end, b""))
+        self._grown += at - end
+        return end
 
     def _next_phase(self, at: int, *, last: bool = False) -> None:
         """End a top-level phase, or all that are left: insert what the editor has for this place."""
@@ -228,8 +325,16 @@ class Walk:
             self._phase = phase + 1
         self._grammar = self._plan.phases[self._phase]
 
-    def _pass(self, at: int, step: Step, limit: int) -> int:
-        """Pass over an element of undefined length as a whole, and do what its step says."""
+    def _enters(self, step: Step) -> bool:
+        """Tell whether a sequence is entered: one that stays, and of the private ones those that are judged so."""
+        if not step.items or (step.kind not in _ENTERED and step.kind is not Kind.JUDGE):
+            return False
+        return not step.tag >> 16 & 1 or self._judged(step, b"")
+
+    def _pass(self, at: int, step: Step, length: int, limit: int) -> int:
+        """Pass over an element as a whole that is not entered, and do what its step says."""
+        if step.items and (step.kind in _ENTERED or step.kind is Kind.JUDGE):
+            return self._cut(at, step, length, limit)
         value = at + step.size
         if step.kind in _ENTERED and step.tag != PIXEL_DATA:
             raise BadInput(Reason.BAD_STRUCTURE, "only Pixel Data may hold fragments")
@@ -309,38 +414,61 @@ class Walk:
         self._stack.append((grammar, *around, at, end, self._grown, step))
         if step.vr == "UN" and grammar.dialect.big_endian:
             raise BadInput(Reason.BAD_STRUCTURE, "a big endian data set holds a little endian sequence written as UN")
-        self._grammar = grammar.unknown if step.vr == "UN" else grammar.inner
+        self._grammar = grammar.unknown if step.vr == "UN" else grammar.items(step.tag)
         return value
 
     def _next_item(self, at: int) -> tuple[int, int, int, int]:
         """Between items: open the next one or close the sequence; return offset, limit, item's length field, growth."""
-        _, limit, _, _, _, end, _, _ = level = self._stack[-1]
-        if at == end:
-            return self._leave(at, level)
-        if end >= 0:
-            limit = end
-        if at + 8 > limit:
-            raise BadInput(Reason.BAD_STRUCTURE, "a sequence does not end where its length says")
+        _, outer_limit, _, _, _, end, _, step = level = self._stack[-1]
         data, dialect = self._data, self._grammar.dialect
-        mark = data[at : at + 4]
-        if mark == dialect.item_mark:
-            length = dialect.long(data, at + 4)
+        while at != end:
+            limit = end if end >= 0 else outer_limit
+            if at + 8 > limit:
+                raise BadInput(Reason.BAD_STRUCTURE, "a sequence does not end where its length says")
+            mark = data[at : at + 4]
+            if mark != dialect.item_mark:
+                if mark == dialect.end_mark and end < 0:
+                    return self._leave(at + 8, level)
+                raise BadInput(Reason.BAD_STRUCTURE, "something other than an item stands in a sequence")
             at += 8
-            if length == UNDEFINED:
-                self._item = (at, -1)
-                item_at = -1
-            else:
-                self._item = (at, at + length)
-                item_at = at - 4
-                if at + length > limit:
-                    raise BadInput(Reason.BAD_STRUCTURE, "an item is longer than its sequence")
-                limit = at + length
+            limit, item_at = self._open(at, limit)
+            if step.tag in self._plan.told_apart and not self._tell_apart(level):
+                at = self._cut_item(limit)
+                continue
             if self._plan.teacher and data[at : at + 8] not in self._grammar.stretches:
                 self._plan.teacher.item(data, self._grammar, *self._item)
             return at, limit, item_at, self._grown
-        if mark == dialect.end_mark and end < 0:
-            return self._leave(at + 8, level)
-        raise BadInput(Reason.BAD_STRUCTURE, "something other than an item stands in a sequence")
+        return self._leave(at, level)
+
+    def _open(self, at: int, limit: int) -> tuple[int, int]:
+        """Open the item whose content begins at an offset; return where its elements end, and its length field."""
+        length = self._grammar.dialect.long(self._data, at - 4)
+        self._items += 1
+        self._numbers[len(self._stack)] = self._items
+        if length == UNDEFINED:
+            self._item = (at, -1)
+            return limit, -1
+        if at + length > limit:
+            raise BadInput(Reason.BAD_STRUCTURE, "an item is longer than its sequence")
+        self._item = (at, at + length)
+        return at + length, at - 4
+
+    def _tell_apart(self, level: _Level) -> bool:
+        """Go on with the rules for the kind of item that was opened; False: it goes."""
+        outer, step = level[0], level[7]
+        kind = self._editor.kind(step.tag, *self._item)
+        if kind:
+            self._grammar = (outer.unknown if step.vr == "UN" else outer.items(step.tag)).items(kind)
+        return kind != 0
+
+    def _cut_item(self, limit: int) -> int:
+        """Cut the item that was opened; return the offset behind it."""
+        start, end = self._item
+        if end < 0:
+            end = self._grammar.skipper.end(self._data, start, limit)
+        self.edits.append((start - 8, end, b""))
+        self._grown += start - 8 - end
+        return end
 
     def _leave(self, at: int, level: _Level) -> tuple[int, int, int, int]:
         """Close a sequence: patch or rewrite its header, or drop it as a whole, and go back to the item around it."""

@@ -86,6 +86,7 @@ class TracedWalk(Walk):
             if kind == Kind.NOTE:
                 self.notes.append(Span(tag, vr, at, at + size, end, defined=True))
                 if tag == PIXEL_DATA and not self._stack:
+                    self.barred.append(at)  # behind it the walk is in another phase
                     return end, PIXELS_PASSED, 0
             elif kind != Kind.KEEP:
                 self._grown += self._change(step, at, end)
@@ -98,17 +99,19 @@ class TracedWalk(Walk):
         grown = super()._change(step, at, end)
         if at < self._untraced:
             return grown
-        if step.kind == Kind.ASK:
+        if step.kind == Kind.JUDGE:
+            self.barred.append(at)
+        elif step.kind == Kind.ASK:
             self.asks.append((step, at, end))
         else:
             self.plain += self.edits[before:]
         return grown
 
-    def _pass(self, at: int, step: Step, limit: int) -> int:
+    def _pass(self, at: int, step: Step, length: int, limit: int) -> int:
         """Keep an element of undefined length that is not entered out of stretches: its end is found anew each time."""
         if at >= self._untraced:
             self.barred.append(at)
-        return super()._pass(at, step, limit)
+        return super()._pass(at, step, length, limit)
 
     def _enter(self, at: int, step: Step, length: int, around: tuple[int, int, int]) -> int:
         """Write down an opened sequence."""
@@ -122,7 +125,7 @@ class TracedWalk(Walk):
         if length != UNDEFINED:
             self.lengths.append((value - 4, value + length))
         self.depths.append((at, len(self._stack)))
-        if self._grammar.rewrite:
+        if self._grammar.rewrite or step.tag in self._plan.told_apart or step.tag >> 16 & 1:
             self.barred.append(at)
         return value
 
@@ -232,7 +235,7 @@ class _ItemPlan(Plan):
 
     def __init__(self, plan: Plan, grammar: Grammar) -> None:
         self.phases = (grammar,)
-        self.target, self.teacher = plan.target, None
+        self.target, self.teacher, self.told_apart = plan.target, None, plan.told_apart
 
 
 class Lessons:

@@ -1,51 +1,78 @@
 """A recipe: what a run does to each instance, frozen, with a digest that stands in every manifest line.
 
-A recipe is a JSON object or the name of a preset that ships with the farm. What it leaves out is filled in from the
-`basic` preset. A key that does not exist is an error that names the place and the nearest right name, because a
-misspelt rule that is silently ignored is a leak.
+A recipe is the name of a preset that ships with the farm, or an object that says what it changes in another recipe
+(`extends`), checked by the schema that ships (`schema`). Settled, it says everything and extends nothing: that is what
+a run stores and its workers read, so that no file that changes later can change what a run does.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib import resources
 from string import Formatter
+from typing import Any, Literal
 
 from blake3 import blake3
 
+from farm.deid import codes, dummies, vocabulary
+from farm.deid.dates import Strategy
+from farm.deid.editor import Directions
+from farm.deid.gate import Reading
+from farm.deid.markers import METHOD_TEXT
+from farm.deid.policy import Policy
+from farm.deid.scheme import Pseudonyms, Scheme, Uids
 from farm.deid.standard.e1_1 import EDITION
-from farm.errors import BadRecipe, Reason
+from farm.recipe import rules
+from farm.recipe.extends import EXTENDS, Load, merged, presets, shipped
+from farm.recipe.reading import read_json
+from farm.recipe.refusals import refusal
 
-DEFAULT = "basic"
+__all__ = ["DEFAULT", "Recipe", "preset", "presets"]
+
+DEFAULT = "research"
+"""What a command takes that names no recipe; what a recipe extends that does not say so is `extends.BOTTOM`."""
 _PLACES = frozenset({"subject", "study", "series", "instance"})
-# Every key that a recipe may have, with the values it may take; None: any text.
-_KEYS: dict[str, tuple[str, ...] | None] = {
-    "name": None,
-    "policy.profile": ("basic",),
-    "subject.domain": None,
-    "subject.when_missing": ("study", "quarantine"),
-    "pixels.at_risk": ("pass", "quarantine"),
-    "output.path": None,
-    "output.transfer_syntax": ("keep", "explicit"),
-}
+_MODIFIED = "retain-longitudinal-modified-dates"
+
+
+Shown = Literal["removed", "shifted", "month", "year", "kept"]
+_KEPT: dict[str, Shown] = {"REMOVED": "removed", "UNMODIFIED": "kept"}
+_DATES: dict[Strategy, Shown] = {Strategy.MONTH: "month", Strategy.YEAR: "year"}
+
+
+def _is_word(word: str) -> bool:
+    """Tell the release gate what says nothing of anybody: a safe word, a defined term, a public code."""
+    if vocabulary.kind(word) is not vocabulary.Kind.DROPPED:
+        return True
+    value = word.upper().encode("ascii", "replace")
+    return vocabulary.is_defined(value) or codes.keeps(codes.VALUE, value)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """What is done to an instance.
 
-    `path` is a template of new UIDs and the pseudonym; `explicit` writes implicit VR data sets with explicit VRs;
-    `subject_by_study` lets an instance without a Patient ID belong to a subject of its own study.
+    `strategy`, `days`, `shift_range` and `anchor` say how dates move where the policy lets them stay modified.
+    `uid_method` and `uid_root`: how UIDs are replaced. `domain` stands for an absent issuer; `subject_by_study` lets an
+    instance without a Patient ID belong to a subject of its own study; `pseudonyms` and `prefix`: what stands for a
+    subject. `path` is a template of new UIDs and the pseudonym; `explicit` writes implicit VR data sets with explicit
+    VRs.
     """
 
     name: str
-    profile: str
+    policy: Policy
+    strategy: str
+    days: int
+    shift_range: tuple[int, int]
+    anchor: str
+    uid_method: str
+    uid_root: str
     domain: str
     subject_by_study: bool
+    pseudonyms: str
+    prefix: str
     quarantine_at_risk: bool
     path: str
     explicit: bool
@@ -57,93 +84,124 @@ class Recipe:
         del settled["name"]
         return blake3(json.dumps([EDITION, settled], sort_keys=True).encode()).hexdigest()
 
+    @cached_property
+    def scheme(self) -> Scheme:
+        """Return how UIDs, subjects and date shifts are mapped; without modified dates there is no shift."""
+        return self.mapped_by(Strategy(self.strategy) if self.policy.has(_MODIFIED) else Strategy.REMOVE)
+
+    @cached_property
+    def directions(self) -> Directions:
+        """Return what is asked of the attributes of an instance."""
+        return Directions(
+            policy=self.policy,
+            strategy=self.scheme.dates,
+            days=self.days,
+            by_study=self.subject_by_study,
+            domain=self.domain,
+            explicit=self.explicit,
+        )
+
+    @cached_property
+    def reading(self) -> Reading:
+        """Return the recipe as the release gate reads it."""
+        policy = self.policy
+        shifted: Shown = _DATES.get(self.scheme.dates, "shifted")
+        return Reading(
+            options=frozenset(option.replace("-", "_") for option in policy.options),
+            unlisted_removed=policy.unlisted_removed,
+            keep=policy.keep,
+            attributes={tag: action.value for tag, action in policy.own},
+            dates=_KEPT.get(policy.temporal, shifted),
+            own=(METHOD_TEXT, dummies.TEXT),
+            is_word=_is_word,
+        )
+
     def to_dict(self) -> dict[str, object]:
-        """Return the recipe as the JSON object that `from_dict` reads."""
+        """Return the settled recipe as the object that `from_dict` reads; it extends nothing."""
         return {
             "name": self.name,
-            "policy": {"profile": self.profile},
-            "subject": {"domain": self.domain, "when_missing": "study" if self.subject_by_study else "quarantine"},
+            "policy": rules.to_dict(self.policy),
+            "dates": {
+                "strategy": self.strategy,
+                "days": self.days,
+                "range": list(self.shift_range),
+                "anchor": self.anchor,
+            },
+            "uids": {"method": self.uid_method, "root": self.uid_root},
+            "subject": {
+                "domain": self.domain,
+                "when_missing": "study" if self.subject_by_study else "quarantine",
+                "pseudonym": self.pseudonyms,
+                "prefix": self.prefix,
+            },
             "pixels": {"at_risk": "quarantine" if self.quarantine_at_risk else "pass"},
             "output": {"path": self.path, "transfer_syntax": "explicit" if self.explicit else "keep"},
         }
 
     def to_json(self) -> str:
-        """Return the recipe as JSON text."""
+        """Return the settled recipe as JSON text."""
         return json.dumps(self.to_dict(), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
         """Read a recipe from JSON text; raise `BadRecipe` naming the dotted path of what is wrong."""
-        try:
-            given = json.loads(text)
-        except ValueError as error:
-            line = getattr(error, "lineno", 0)
-            raise BadRecipe(Reason.BAD_RECIPE, "the recipe is not valid JSON", line=line) from None
-        return cls.from_dict(given)
+        return cls.from_dict(read_json(text))
 
     @classmethod
-    def from_dict(cls, given: object) -> Recipe:
-        """Read a recipe from a JSON object."""
-        flat = _flat(_preset(DEFAULT)) | _flat(given)
-        for key, value in flat.items():
-            _check(key, value)
+    def from_dict(cls, given: object, load: Load | None = None, origin: str = "") -> Recipe:
+        """Read a recipe from an object; raise `BadRecipe` naming the dotted path of what is wrong.
+
+        `load` returns the object of a file that is extended, by its path; `origin` is the path of the recipe's own.
+        """
+        recipe = cls._settled(merged(given, load, origin))
+        recipe.mapped_by(Strategy(recipe.strategy))
+        if recipe.strategy == Strategy.FIXED and not recipe.days:
+            raise refusal("dates.days", "a shift of 0 days is none")
+        return recipe
+
+    @classmethod
+    def _settled(cls, whole: dict[str, Any]) -> Recipe:
+        dates, uids, subject = whole["dates"], whole["uids"], whole["subject"]
+        lowest, highest = dates["range"]
+        policy = rules.policy(whole["policy"])
+        if dates["strategy"] == Strategy.REMOVE:  # then none is modified, and none may be said to be
+            policy = replace(policy, options=policy.options - {_MODIFIED})
         return cls(
-            name=flat["name"],
-            profile=flat["policy.profile"],
-            domain=flat["subject.domain"],
-            subject_by_study=flat["subject.when_missing"] == "study",
-            quarantine_at_risk=flat["pixels.at_risk"] == "quarantine",
-            path=_template(flat["output.path"]),
-            explicit=flat["output.transfer_syntax"] == "explicit",
+            name=whole["name"],
+            policy=policy,
+            strategy=dates["strategy"],
+            days=int(dates["days"]),
+            shift_range=(int(lowest), int(highest)),
+            anchor=dates["anchor"],
+            uid_method=uids["method"],
+            uid_root=uids["root"],
+            domain=subject["domain"],
+            subject_by_study=subject["when_missing"] == "study",
+            pseudonyms=subject["pseudonym"],
+            prefix=subject["prefix"],
+            quarantine_at_risk=whole["pixels"]["at_risk"] == "quarantine",
+            path=_template(whole["output"]["path"]),
+            explicit=whole["output"]["transfer_syntax"] == "explicit",
         )
 
-
-def presets() -> list[str]:
-    """Return the names of the recipes that ship with the farm."""
-    folder = resources.files("farm.recipe") / "presets"
-    return sorted(entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json"))
+    def mapped_by(self, dates: Strategy) -> Scheme:
+        """Return the scheme with this strategy for dates; raise `BadRecipe` where its rules do not go together."""
+        return Scheme(
+            uids=Uids(self.uid_method),
+            root=self.uid_root,
+            pseudonyms=Pseudonyms(self.pseudonyms),
+            prefix=self.prefix,
+            dates=dates,
+            lowest=self.shift_range[0],
+            highest=self.shift_range[1],
+            anchor=self.anchor,
+        )
 
 
 def preset(name: str) -> Recipe:
     """Return a recipe that ships with the farm; raise `BadRecipe` naming the nearest where there is none."""
-    return Recipe.from_dict(_preset(name))
-
-
-def _preset(name: str) -> object:
-    known = presets()
-    if name not in known:
-        hint = _nearest(name, known) or f"the recipes that ship are: {', '.join(known)}"
-        raise BadRecipe(Reason.BAD_RECIPE, f"there is no recipe {name!r}; {hint}")
-    return json.loads((resources.files("farm.recipe") / "presets" / f"{name}.json").read_text())
-
-
-def _flat(given: object, path: str = "") -> dict[str, str]:
-    """Return nested objects as dotted keys."""
-    if not isinstance(given, dict):
-        raise BadRecipe(Reason.BAD_RECIPE, f"{path.rstrip('.') or 'a recipe'} must be an object")
-    flat: dict[str, str] = {}
-    for key, value in given.items():
-        name = f"{path}{key}"
-        if any(known.startswith(f"{name}.") for known in _KEYS):
-            flat |= _flat(value, f"{name}.")
-        else:
-            flat[name] = value
-    return flat
-
-
-def _check(key: str, value: object) -> None:
-    if key not in _KEYS:
-        raise BadRecipe(Reason.BAD_RECIPE, f"{key}: no such key; {_nearest(key, list(_KEYS)) or 'see the README'}")
-    if not isinstance(value, str):
-        raise BadRecipe(Reason.BAD_RECIPE, f"{key}: must be text")
-    choices = _KEYS[key]
-    if choices is not None and value not in choices:
-        raise BadRecipe(Reason.BAD_RECIPE, f"{key}: must be one of {', '.join(choices)}")
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else ""
+    shipped(name)
+    return Recipe.from_dict({EXTENDS: name})
 
 
 def _template(path: str) -> str:
@@ -155,11 +213,8 @@ def _template(path: str) -> str:
     literal = path
     for place in _PLACES:
         literal = literal.replace("{" + place + "}", "0")
-    parts = literal.split("/")
-    names = all(re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", part) for part in parts)
+    names = all(re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", part) for part in literal.split("/"))
     if not names or not set(places) <= _PLACES or "instance" not in places:
         known = ", ".join("{" + place + "}" for place in sorted(_PLACES))
-        raise BadRecipe(
-            Reason.BAD_RECIPE, f"output.path: must be a relative path of {known}; {{instance}} must be there"
-        )
+        raise refusal("output.path", f"must be a relative path of {known}; {{instance}} must be there")
     return path

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from dataclasses import MISSING, fields
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 from fix_farm import CT, make_instances
 
 from farm.cli import main, statuses
+from farm.deid.dates import Strategy
 from farm.errors import MEANING
-from farm.recipe.recipe import preset
+from farm.recipe import schema
+from farm.recipe.recipe import preset, presets
 from farm.settings import FIELDS_DOC, Settings
 from farm.stores.manifest import COLUMNS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fix_cli import Cli
 
 _README = Path(__file__).parents[2] / "README.md"
@@ -35,6 +42,24 @@ def _commands() -> list[list[str]]:
     """Return every `farm` command of the README's shell blocks."""
     blocks = re.findall(r"^```sh$(.*?)^```$", _README.read_text(), re.DOTALL | re.MULTILINE)
     return [shlex.split(line)[1:] for block in blocks for line in block.splitlines() if line.startswith("farm ")]
+
+
+def _file(kind: str) -> str:
+    """Return the README's one block of a kind."""
+    [text] = re.findall(rf"^```{kind}\n(.*?)^```$", _README.read_text(), re.DOTALL | re.MULTILINE)
+    return str(text)
+
+
+def _subcommands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    """Yield every command that does something, by its full name."""
+    if not isinstance(command, click.Group):
+        yield name, command
+        return
+    context = click.Context(command)
+    for word in command.list_commands(context):
+        below = command.get_command(context, word)
+        assert below is not None
+        yield from _subcommands(below, f"{name} {word}".strip())
 
 
 def _default(name: str) -> str:
@@ -68,26 +93,49 @@ def test_manifest_columns() -> None:
 
 
 def test_recipe_keys() -> None:
-    """Recipes are written from this table; its middle column is the preset."""
-    flat: dict[str, object] = {}
+    """Recipes are written from this table; its middle column is what a recipe has that does not say it."""
+    flat: dict[str, object] = {"$extends": "basic"}
     for key, value in preset("basic").to_dict().items():
         flat |= {f"{key}.{name}": inner for name, inner in value.items()} if isinstance(value, dict) else {key: value}
-    table = {row[0].strip("`"): row[1].strip("`") for row in _rows("What `basic` does, and what it does not")}
-    assert table == {key: value or "(empty)" for key, value in flat.items()}
+    assert {row[0].strip("`"): row[1].strip("`") for row in _rows("Your own recipe")} == {
+        key: (value if isinstance(value, str) else json.dumps(value)) if value not in ("", [], {}) else "(empty)"
+        for key, value in flat.items()
+    }
+    assert flat.keys() == set(schema.keys())
+
+
+def test_presets() -> None:
+    """Lost otherwise: people would choose a recipe by a promise that it does not keep."""
+    dates = {"REMOVED": "removed", "UNMODIFIED": "kept", "MODIFIED": "shifted by {}"}
+    told = []
+    for recipe in map(preset, presets()):
+        policy, said = recipe.policy, recipe.to_dict()
+        options = ", ".join(sorted(policy.options)) or "none"
+        kept = "remove" if policy.unlisted_removed else "keep"
+        classes = "allow" if policy.private_classes else "refuse"
+        at_risk = "quarantine" if recipe.quarantine_at_risk else "pass"
+        moved = dates[policy.temporal].format(recipe.strategy)
+        told.append([f"`{said['name']}`", options, moved, kept, at_risk, classes])
+    assert _rows("Recipes") == told
+
+
+def test_date_strategies() -> None:
+    """Lost otherwise: a strategy would be there that nobody knows of."""
+    assert [row[0] for row in _rows("Dates")] == [f"`{strategy.value}`" for strategy in Strategy]
 
 
 def test_commands_and_options(cli: Cli) -> None:
     """Every command is listed with every option but the two that all have, and none is listed that is not there."""
-    listed = [row[0].strip("`") for row in _rows("Commands")]
-    assert {line.split()[1] for line in listed} == main.SUMMARIES.keys()
-    for line in listed:
-        words = line.split()
-        name = words[1:3] if words[1] == "quarantine" else words[1:2]
-        options = set(re.findall(r"--[a-z]+", cli(*name, "--help").out)) - {"--help", "--json"}
-        told = set(re.findall(r"--[a-z]+", line))
-        if name == ["demo"]:
+    there = dict(_subcommands(main.cli, ""))
+    lines = [row[0].strip("`") for row in _rows("Commands")]
+    listed = {" ".join(takewhile(re.compile("[a-z]+").fullmatch, line.split()[1:])): line for line in lines}
+    assert listed.keys() == there.keys()
+    for name, line in listed.items():
+        options = set(re.findall(r"--[a-z-]+", cli(*name.split(), "--help").out)) - {"--help", "--json"}
+        told = set(re.findall(r"--[a-z-]+", line))
+        if name == "demo":
             told.add("--workers")
-        if name == ["deid"]:
+        if name == "deid":
             told.add("--jobs")
         assert told == options, line
 
@@ -100,6 +148,8 @@ def test_the_commands_run(cli: Cli, home: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     make_instances(tmp_path / "scans", 4)
     (tmp_path / "scans" / "broken").write_bytes(CT.read_bytes()[:2000])
+    (tmp_path / "study.yaml").write_text(_file("yaml"))
+    (tmp_path / "crosswalk.csv").write_text(_file("csv"))
     said = {}
     for command in _commands():
         done = cli(*command)
@@ -111,6 +161,10 @@ def test_the_commands_run(cli: Cli, home: Path, tmp_path: Path, monkeypatch: pyt
     assert said["quarantine retry 1 --reason truncated"].startswith("1 instances of run 1")
     assert (tmp_path / "one.dcm").is_file()
     assert said["down"] == "The farm is down.\n"
+    assert "(0018,1030)" in said["recipe diff research study.yaml"]
+    assert (tmp_path / "statement.md").read_text().startswith("# Conformance statement of the recipe research\n")
+    assert "4712,CLINIC,S-002,-35" in (tmp_path / "who.csv").read_text()
+    assert "4711" in next(out for command, out in said.items() if command.startswith("lookup S-001"))
 
 
 @pytest.mark.servers

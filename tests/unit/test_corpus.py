@@ -16,8 +16,9 @@ import oracle
 import pydicom
 import pytest
 
+from farm.deid.mapping import KeyedMapping
 from farm.errors import BadInput, Reason
-from farm.pipeline import Product
+from farm.pipeline import Product, draft
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 FILES = (
@@ -62,11 +63,27 @@ def test_every_done_file_opens_in_pydicom_to_its_end() -> None:
 
 def test_every_done_file_is_what_the_oracle_makes_of_it() -> None:
     """Lost otherwise: kept elements could be altered, or others kept, in the files that people really have."""
-    for path, product in done():
-        source = basic_oracle.read_file(path.read_bytes())
+    compared = 0
+    for path, known in done():
+        data = disguised(path.read_bytes(), known.report.sop_class.encode())
+        source = basic_oracle.read_file(data)
+        try:
+            made = draft(data, farmside.BASIC, KeyedMapping(farmside.KEY))
+        except BadInput:  # a sequence that its own class lets go
+            continue
+        if source.deflated or made.pixels_changed:
+            continue
+        product = farmside.run(data)
         expected, uid = farmside.oracle_for(product).output(source)
         assert farmside.body(farmside.joined(product)) == expected, path
         assert product.report.target_syntax == uid.decode(), path
+        compared += 1
+    assert compared > 80
+
+
+def disguised(data: bytes, sop_class: bytes) -> bytes:
+    """Return a file as of a SOP class that nobody knows, because the oracle knows no Types."""
+    return data.replace(sop_class, sop_class[:-1] + (b"9" if sop_class.endswith(b"0") else b"0"))
 
 
 def test_kept_elements_are_byte_identical_to_the_sources() -> None:

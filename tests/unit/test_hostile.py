@@ -154,7 +154,7 @@ def test_a_length_that_cannot_be_true_is_refused(name: str, length: int) -> None
 def test_a_number_of_frames_that_cannot_be_is_refused(count: bytes) -> None:
     """Lost otherwise: a silly Number of Frames would end a worker with an error that nobody expects."""
     data = trees.file(
-        [*trees.identity(), *trees.pixels(oracle.EXPLICIT), text(0x00280008, count + b" " * (len(count) % 2))]
+        [*trees.identity(), *trees.pixels(oracle.EXPLICIT, b"tail"), text(0x00280008, count + b" " * (len(count) % 2))]
     )
     refused = attempt(data)
     assert isinstance(refused, BadInput)
@@ -236,9 +236,20 @@ def test_an_instance_without_its_identifiers_is_refused(missing: int, blank: byt
     """Lost otherwise: outputs would collide under an empty name."""
     found = [element for element in trees.identity() if element.tag != missing]
     found += [text(missing, blank)] if blank is not None else []
-    refused = attempt(trees.file(found))
+    refused = attempt(trees.encode(trees.in_order(found)))  # no File Meta Information that would say it too
     assert isinstance(refused, BadInput)
     assert refused.reason is (Reason.NO_SOP_CLASS if missing == 0x00080016 else Reason.NO_UID)
+
+
+@pytest.mark.parametrize("missing", [0x00080016, 0x00080018])
+def test_an_empty_identifier_is_read_from_file_meta_information(missing: int) -> None:
+    """Lost otherwise: an instance whose file says what it is would be quarantined."""
+    found = [element for element in trees.identity() if element.tag != missing]
+    product = attempt(trees.file([*found, text(missing, b"")]))
+    assert not isinstance(product, BadInput)
+    whole = attempt(trees.file(trees.identity()))
+    assert not isinstance(whole, BadInput)
+    assert farmside.joined(product) == farmside.joined(whole)
 
 
 def test_the_survey_of_any_head_ends_likewise() -> None:

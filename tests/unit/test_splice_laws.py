@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from oracle import Element
 
 from farm.dicom.elements import BIG, EXPLICIT, IMPLICIT, Dialect
-from farm.dicom.grammar import Plan, Rule
+from farm.dicom.grammar import SOMEWHERE, Path, Plan, Rule
 from farm.dicom.splice import Edit, Editor, Onlooker, Walk, assemble
 from farm.errors import BadInput, Reason
 
@@ -48,15 +48,19 @@ class Drawn:
     choices: dict[tuple[int, bool], Rule]
     enters: bool = True
 
-    def rule(self, tag: int, vr: str, *, nested: bool) -> Rule:
+    def rule(self, tag: int, vr: str, path: Path) -> Rule:
         """Answer by tag alone."""
         del vr
-        return self.choices[tag, nested]
+        return self.choices[tag, bool(path)]
 
-    def swap(self, tag: int, vr: str, dialect: Dialect) -> bytes:
+    def swap(self, tag: int, vr: str, path: Path, dialect: Dialect) -> bytes:
         """Return a constant of another length than most."""
-        del vr
+        del vr, path
         return dialect.element(tag, VRS[tag], b"" if VRS[tag] == "SQ" else b"constant")
+
+    def place(self, path: Path) -> Path:
+        """Give the items of one of the sequences a grammar of their own."""
+        return path if path[-1] == 0x00189346 else SOMEWHERE
 
 
 @dataclass
@@ -64,11 +68,21 @@ class Asked:
     """An editor that turns values round, and remembers where it was asked to insert."""
 
     phases: list[int] = field(default_factory=list)
+    answers: dict[bytes, bytes | None] | None = field(default_factory=dict)
 
-    def ask(self, tag: int, value: bytes) -> bytes:
+    def ask(self, tag: int, vr: str, value: bytes) -> bytes:
         """Give the value back turned round, and longer where it had any byte."""
-        del tag
+        del tag, vr
         return turned(value)
+
+    def judge(self, tag: int, vr: str, value: bytes, item: int) -> bool:
+        """Let private sequences stay."""
+        del tag, vr, value, item
+        return True
+
+    def kind(self, tag: int, start: int, end: int) -> int:
+        """Never asked for."""
+        raise NotImplementedError
 
     def insert(self, phase: int, dialect: Dialect) -> bytes:
         """Insert an element behind each of the first two phases."""

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from farm.deid.deidentify import _BasicRules
 from farm.deid.markers import INSERTS
+from farm.deid.policy import Policy
+from farm.deid.rules import PolicyRules
 from farm.dicom import part10
 from farm.dicom.grammar import Plan
 from farm.dicom.splice import Walk
@@ -21,13 +22,23 @@ from tests.generate import ct, encode, enhanced_mr
 class _Editor:
     """Answers that differ in length from what they replace, as new UIDs do."""
 
-    def ask(self, tag: int, value: bytes) -> bytes:
-        del tag
+    answers = None
+
+    def ask(self, tag: int, vr: str, value: bytes) -> bytes:
+        del tag, vr
         return b"2.25." + str(sum(value) * 7919 % 10 ** (1 + len(value) % 7)).encode()
 
     def insert(self, phase: int, dialect: object) -> bytes:
         del dialect
         return b"" if phase > 1 else bytes([phase]) * 6
+
+    def judge(self, tag: int, vr: str, value: bytes, item: int) -> bool:
+        del tag, vr, value, item
+        return True
+
+    def kind(self, tag: int, start: int, end: int) -> int:
+        del tag, start, end
+        return 0
 
     def settle(self, tag: int, vr: str) -> str:
         del tag
@@ -76,14 +87,16 @@ def test_a_walk_with_lessons_finds_what_the_plain_walk_finds(syntax: str, undefi
     instances += [encode(ct(2, n, side=8), syntax=syntax, undefined_lengths=undefined) for n in range(4)]
     mutants = [mutant for n, data in enumerate(instances) for mutant in (data, *_mutants(data, n))]
     source = part10.parse(instances[0])
-    lessons = Lessons(Plan(_BasicRules(), source.dialect, INSERTS))
+    lessons = Lessons(Plan(PolicyRules(Policy(), ""), source.dialect, INSERTS))
     stretched = traced = 0
     for data in mutants:
         try:
             start = part10.parse(data).start
         except BadInput:
             continue
-        plain = _result(Walk(data, Plan(_BasicRules(), source.dialect, INSERTS), _Editor()), start, len(data))
+        plain = _result(
+            Walk(data, Plan(PolicyRules(Policy(), ""), source.dialect, INSERTS), _Editor()), start, len(data)
+        )
         walk = lessons.walk(data, _Editor())
         assert _result(walk, start, len(data)) == plain
         stretched += walk.stretched
