@@ -30,14 +30,19 @@ _PROBE = Path(__file__).with_name("probe.py")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """One way to copy or de-identify a folder; `target` is how many times faster the farm has to be."""
+    """One way to copy or de-identify a folder; `target` is how many times faster the farm has to be.
+
+    `name` is also what the probe knows it by; `arguments` are handed to it.
+    """
 
     name: str
     title: str
     target: float | None = None
     requirement: str = ""
     program: str = ""
+    package: str = "libgdcm-tools"
     needs_certificate: bool = False
+    arguments: tuple[str, ...] = ()
 
 
 CONTENDERS = (
@@ -60,7 +65,7 @@ class Probe:
 
     def __init__(self, contender: Contender, cache: Path) -> None:
         python = _interpreter(contender, cache)
-        arguments = [str(certificate(cache))] if contender.needs_certificate else []
+        arguments = [str(certificate(cache))] if contender.needs_certificate else contender.arguments
         self._process = subprocess.Popen(
             [str(python), "-P", "-W", "ignore", str(_PROBE), contender.name, *arguments],
             stdin=subprocess.PIPE,
@@ -72,17 +77,22 @@ class Probe:
 
     def measure(self, source: Path, scratch: Path) -> Sample:
         """Let the contender work on `source` into a new folder under `scratch`; raise `Absent` if it cannot."""
+        with tempfile.TemporaryDirectory(dir=scratch) as target:
+            sample = self.work(source, Path(target))
+            written = sum(len(names) for _, _, names in os.walk(target))
+        if written < sample.count:
+            raise Absent(f"wrote {written} of {sample.count} instances")
+        return sample
+
+    def work(self, source: Path, target: Path) -> Sample:
+        """Let the contender work on `source` into `target`; raise `Absent` if it fails."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        with tempfile.TemporaryDirectory(dir=scratch) as target:
-            with contextlib.suppress(BrokenPipeError):  # it answered with an error before it was asked
-                print(json.dumps({"source": str(source), "target": target}), file=self._process.stdin, flush=True)
-            answer = json.loads(self._process.stdout.readline() or '{"error": "ended without an answer"}')
-            if "error" in answer:
-                raise Absent(answer["error"].splitlines()[0])
-            written = sum(len(names) for _, _, names in os.walk(target))
-        if written < answer["count"]:
-            raise Absent(f"wrote {written} of {answer['count']} instances")
+        with contextlib.suppress(BrokenPipeError):  # it answered with an error before it was asked
+            print(json.dumps({"source": str(source), "target": str(target)}), file=self._process.stdin, flush=True)
+        answer = json.loads(self._process.stdout.readline() or '{"error": "ended without an answer"}')
+        if "error" in answer:
+            raise Absent(answer["error"].splitlines()[0])
         return Sample(cpu=answer["cpu"], wall=answer["wall"], count=answer["count"])
 
     def close(self) -> None:
@@ -98,7 +108,7 @@ class Probe:
 def _interpreter(contender: Contender, cache: Path) -> Path:
     """Return the Python that runs the contender, its environment made at first use."""
     if contender.program and shutil.which(contender.program) is None:
-        raise Absent(f"{contender.program} is not on the path (Debian: libgdcm-tools)")
+        raise Absent(f"{contender.program} is not on the path (Debian: {contender.package})")
     if not contender.requirement:
         return Path(sys.executable)
     folder = cache / f"venv-{contender.requirement}-{sys.version_info.major}.{sys.version_info.minor}"

@@ -72,7 +72,7 @@ class FarmCommand:
         with tempfile.TemporaryDirectory(dir=self._scratch) as target:
             cpu, wall = _children_cpu(), time.perf_counter()
             done = subprocess.run(
-                [self._command, "run", source, Path(target) / "out"],
+                [self._command, "run", source, Path(target) / "out", "--recipe", "basic"],
                 check=False,
                 capture_output=True,
                 text=True,

@@ -13,9 +13,9 @@ from farm.recipe.recipe import preset
 _MOST_BUFFERS = 1000
 
 
-def deidentify() -> Callable[[Sequence[Path], Path], None]:
-    """Return the work on a folder, with the default recipe and a fixed key."""
-    recipe = preset("basic")
+def deidentify(name: str = "basic") -> Callable[[Sequence[Path], Path], None]:
+    """Return the work on a folder, with a preset and a fixed key."""
+    recipe = preset(name)
     mapping = KeyedMapping(ProjectKey(bytes(range(32))))
 
     def work(sources: Sequence[Path], folder: Path) -> None:

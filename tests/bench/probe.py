@@ -7,12 +7,16 @@ one line of JSON: CPU seconds (user and system), wall seconds and instances, or 
 
 from __future__ import annotations
 
+import atexit
+import http.client
 import json
 import os
 import resource
 import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -98,10 +102,82 @@ def _gdcmanon_dumb() -> Work:
     return _gdcmanon("--dumb", *replaced, *emptied)
 
 
-def _farm() -> Work:
+def _dicognito() -> Work:
+    from dicognito.__main__ import main as anonymize  # noqa: PLC0415 - there in this contender's environment only
+
+    return lambda sources, folder: anonymize(["--quiet", "--output-directory", str(folder), str(sources[0].parent)])
+
+
+def _deid() -> Work:
+    from deid.dicom import get_files, get_identifiers, replace_identifiers  # noqa: PLC0415 - likewise
+
+    def work(sources: Sequence[Path], folder: Path) -> None:
+        files = list(get_files(str(sources[0].parent)))
+        replace_identifiers(dicom_files=files, ids=get_identifiers(files), output_folder=str(folder), save=True)
+
+    return work
+
+
+def _dcm_anon() -> Work:
+    from dcm_anon.cli import main as anonymize  # noqa: PLC0415 - likewise
+
+    def work(sources: Sequence[Path], folder: Path) -> None:
+        if anonymize(["--quiet", str(sources[0].parent), str(folder)]):
+            raise OSError("dcm-anon failed")
+
+    return work
+
+
+def _orthanc() -> Work:
+    """Start a server for itself; each instance is stored, anonymized and deleted through its REST API."""
+    home = tempfile.mkdtemp(prefix="orthanc-")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {"StorageDirectory": home, "IndexDirectory": home, "HttpPort": port, "DicomServerEnabled": False}
+    Path(home, "orthanc.json").write_text(json.dumps({**settings, "AuthenticationEnabled": False, "Plugins": []}))
+    server = subprocess.Popen(["Orthanc", f"{home}/orthanc.json"], stderr=subprocess.DEVNULL)
+    atexit.register(lambda: (server.kill(), server.wait(), shutil.rmtree(home)))
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+
+    def ask(method: str, path: str, body: bytes = b"") -> bytes:
+        try:
+            connection.request(method, path, body)
+            answer = connection.getresponse()
+            found = answer.read()
+        except (OSError, http.client.HTTPException):
+            connection.close()  # or it would wait for the answer for ever
+            raise
+        if answer.status != http.client.OK:
+            raise OSError(f"Orthanc answers {answer.status} to {method}")
+        return found
+
+    def one(source: Path, target: Path) -> None:
+        instance = json.loads(ask("POST", "/instances", source.read_bytes()))["ID"]
+        target.write_bytes(ask("POST", f"/instances/{instance}/anonymize", b"{}"))
+        ask("DELETE", f"/instances/{instance}")
+
+    _wait_for(lambda: ask("GET", "/system"))
+    return _each(one)
+
+
+def _wait_for(ask: Callable[[], object]) -> None:
+    until = time.monotonic() + 30
+    while True:
+        try:
+            ask()
+        except (OSError, http.client.HTTPException):
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _farm(preset: str = "basic") -> Work:
     from tests.bench.inprocess import deidentify  # noqa: PLC0415 - there in this contender's environment only
 
-    return deidentify()
+    return deidentify(preset)
 
 
 MAKERS: dict[str, Callable[..., Work]] = {
@@ -112,6 +188,10 @@ MAKERS: dict[str, Callable[..., Work]] = {
     "dcmanon": _dcmanon,
     "pydicom": _pydicom,
     "dicom-anonymizer": _dicom_anonymizer,
+    "dicognito": _dicognito,
+    "deid": _deid,
+    "dcm-anonymizer": _dcm_anon,
+    "orthanc": _orthanc,
 }
 
 
@@ -133,12 +213,20 @@ def main() -> None:
     name, *arguments = sys.argv[1:]
     try:
         work = MAKERS[name](*arguments)
-        for line in sys.stdin:
-            task = json.loads(line)
-            sources = sorted(Path(task["source"]).iterdir())
-            print(json.dumps(_measure(work, sources, Path(task["target"]))), file=answers)
     except Exception as error:  # noqa: BLE001 - whatever a contender raises is its result
-        print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=answers)
+        print(_refusal(error), file=answers)
+        return
+    for line in sys.stdin:
+        task = json.loads(line)
+        sources = sorted(Path(task["source"]).iterdir())
+        try:
+            print(json.dumps(_measure(work, sources, Path(task["target"]))), file=answers)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - likewise
+            print(_refusal(error), file=answers)
+
+
+def _refusal(error: BaseException) -> str:
+    return json.dumps({"error": f"{type(error).__name__}: {error}"})
 
 
 if __name__ == "__main__":
