@@ -115,7 +115,7 @@ _LENGTHS = {"SH": 14, "AE": 14, "LO": 30}
 CHARSETS: tuple[tuple[bytes, str, str], ...] = (
     (b"", "ascii", "abdefghiklmnoprstuvwz"),
     (b"ISO_IR 100", "latin-1", "abdefgéöüñçåklmnoprst"),
-    (b"ISO_IR 192", "utf-8", "abdefgéöžšлмнопрстαβγ"),
+    (b"ISO_IR 192", "utf-8", "abdefgéöžšлмнопрстαβγ"),  # noqa: RUF001 -- letters of several scripts
     (b"ISO_IR 144", "iso8859-5", "абвгдежзиклмнопрстуфх"),
     (b"ISO_IR 126", "iso8859-7", "αβγδεζηθικλμνξοπρστυφ"),
     (b"\\ISO 2022 IR 87", "iso2022_jp", "山田太郎鈴木佐藤高橋渡辺伊藤中村小林加藤"),
@@ -261,7 +261,7 @@ def encoded(rng: random.Random, person: Person, value: str) -> bytes:
 PLACES: tuple[str, ...] = ("text", "sentence", "item", "deep", "code", "private", "bytes", "preamble", "meta")
 
 
-def plant(case: Case, where: str, value: bytes) -> gate.Verdict:
+def plant(case: Case, where: str, value: bytes) -> gate.Verdict:  # noqa: PLR0911 -- one return for each place
     """Examine an output into which a value was put."""
     if where == "text":
         return case.planted(text(COMMENT, padded(value, "LO")))

@@ -26,6 +26,7 @@ from farm.deid.mapping import KeyedMapping, Mapped, MappedSubject, Needs, TableM
 from farm.deid.scheme import Pseudonyms, Scheme, Uids
 from farm.deid.subjects import canonical, pseudonym
 from farm.errors import BadInput, BadRecipe, Reason
+from farm.pipeline import needs as asked
 from farm.pipeline import process
 from farm.registry import Registry, Vault
 from farm.registry.crosswalk import read
@@ -49,27 +50,6 @@ def person(number: int) -> str:
 def needs(*uids: str, subject: str = "", date: str = "") -> Needs:
     """Return what an instance asks for."""
     return Needs(uids=tuple(uid.encode() for uid in uids), subject=subject or person(4711), study_date=date.encode())
-
-
-def surveyed(data: bytes) -> Needs:
-    """Return what an instance asks for, by asking it."""
-
-    class Asking:
-        def __init__(self) -> None:
-            self.uids: list[bytes] = []
-            self.original = ""
-
-        def uid(self, original: bytes) -> bytes:
-            self.uids.append(original)
-            return original
-
-        def subject(self, original: str) -> MappedSubject:
-            self.original = original
-            return MappedSubject(original=original, pseudonym="X", date_shift_days=-1)
-
-    asking = Asking()
-    process(data, farmside.BASIC, asking)
-    return Needs(uids=tuple(asking.uids), subject=asking.original)
 
 
 def dump(conn: psycopg.Connection) -> bytes:
@@ -189,7 +169,7 @@ def test_an_instance_comes_out_by_the_table(registry: Registry) -> None:
     scheme = Scheme(uids=Uids.RECORDED, root=ROOT, pseudonyms=Pseudonyms.NUMBER)
     project = registry.open_project("trial", scheme=scheme)
     data = trees.file([*trees.identity(), trees.text(0x00081155, b"1.2.77\\1.2.840.10008.1.2")])
-    table = registry.resolve(project, scheme, [surveyed(data)])
+    table = registry.resolve(project, scheme, [asked(data, farmside.BASIC)])
     report = process(data, farmside.BASIC, table).report
     assert report.subject == "PRJ-000001"
     assert report.study.startswith(f"{ROOT}.")

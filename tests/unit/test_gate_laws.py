@@ -21,7 +21,7 @@ from farm.deid import gate
 from farm.deid.gate import search
 from farm.deid.gate.grammar import Grammar, Unreadable
 from farm.deid.gate.reading import Heap
-from farm.deid.gate.walk import Chunks, Side, Walk, side
+from farm.deid.gate.walk import Walk, grammar_of
 from tests import generate
 
 SURVIVORS = int(os.environ.get("GATE_SURVIVORS", "2000"))
@@ -120,7 +120,7 @@ def test_what_is_remembered_of_other_instances_changes_no_verdict() -> None:
         warm = case.planted(text(COMMENT, value))
         known = search._MEMORIES.copy()
         search._MEMORIES.clear()
-        side.cache_clear()
+        grammar_of.cache_clear()
         assert case.planted(text(COMMENT, value)) == warm
         search._MEMORIES.update(known)
 
@@ -143,13 +143,13 @@ VRS = {
 }
 _DIALECTS = {name: gate_oracle.DIALECTS[syntax] for name, syntax in trees.SYNTAXES.items()}
 _SIDES = {
-    (name, is_output): Side(Grammar(gate.Reading(), dialect, is_output=is_output), Chunks())
+    (name, is_output): Grammar(gate.Reading(), dialect, is_output=is_output)
     for name, dialect in _DIALECTS.items()
     for is_output in (False, True)
 }
 
 
-def walked(data: bytes, how: Side) -> tuple[list[set[bytes]], dict[int, bytes], list[object]] | None:
+def walked(data: bytes, how: Grammar) -> tuple[list[set[bytes]], dict[int, bytes], list[object]] | None:
     """Return what a walk finds, without how often and in which order; None where it cannot read to the end."""
     walk = Walk(data)
     try:
@@ -179,7 +179,7 @@ def test_a_walk_that_remembers_finds_what_a_fresh_one_does(name: str, data: st.D
     drawn = data.draw(trees.elements(VRS, depth=3, unknown=name == "explicit"))
     encoded = trees.encode(trees.in_order(drawn), trees.SYNTAXES[name])
     dialect = _DIALECTS[name]
-    fresh = Side(Grammar(gate.Reading(), dialect, is_output=is_output, learns=False), Chunks())
+    fresh = Grammar(gate.Reading(), dialect, is_output=is_output, learns=False)
     expected = walked(encoded, fresh)
     warm = _SIDES[name, is_output]
     for _ in range(3):

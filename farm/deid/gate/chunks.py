@@ -1,9 +1,12 @@
 """Runs of elements whose headers were all seen before, read in one go.
 
-The instances of a series repeat the order of their attributes and most lengths. A chunk holds the layout of such a run:
-where all its headers are the very same again, the values are where they were, and one call cuts out those that go on
-a heap. All header bytes are compared at once, as one number with the values masked out, so that is exact; it takes a
-fifth of the time.
+The instances of a series repeat the order of their attributes and most lengths, and so do the items of a long sequence,
+down to the sequences in them. A chunk holds the layout of such a run, nested headers included: where all of them are
+the very same again, the values are where they were, and one call cuts out those that go on a heap. All header bytes
+are compared at once, as one number with the values masked out, so that is exact; it takes a fifth of the time.
+
+Learning costs two walks, so it backs off: of the runs that begin alike and fit no chunk the first, second, fourth and
+so on are learnt, and what never fits is given up.
 """
 
 from __future__ import annotations
@@ -13,31 +16,36 @@ from operator import itemgetter
 from struct import Struct
 from typing import NamedTuple
 
-from farm.deid.gate.grammar import Kind
 from farm.dicom.elements import Data
 
-LONGEST = 64  # elements of a chunk
 ITEM = bytes.fromhex("feff00e0")
-_SHORTEST = 3
-_ALTERNATIVES = 6  # chunks that begin alike
+_SHORTEST = 3  # headers of a chunk
+_ALTERNATIVES = 8  # chunks that begin alike
 _HEADS = 1_000  # by which chunks begin, before all are forgotten
+_GIVEN_UP = 64  # misses in a row
 Values = tuple[bytes, ...]
-from_bytes = int.from_bytes
 
 
 class Element(NamedTuple):
-    """An element as it was read: where it starts, its kind, where it ends."""
+    """A header as it was read, and its value: where they start and end, the heap, the VR, the tag.
+
+    What opens or closes a sequence or an item has no value. `fact`: the value is one of the data set's facts.
+    """
 
     start: int
-    kind: Kind
+    value: int
     end: int
+    heap: int
+    vr: str
+    tag: int
+    fact: bool
 
 
 class Chunk(NamedTuple):
-    """A run of elements: its size, its headers and the mask that leaves only them, the layout of values that matter.
+    """A run: its size, its headers and the mask that leaves only them, the layout of values that matter.
 
-    `picks` say which values go on which heap; `facts` are (tag, place); `sequences` (place, start, kind, end), offsets
-    from the chunk's start; `unknown` are the places of values that could be sequences.
+    `unknown` are the places of values that could be sequences; `picks` say which values go on which heap; `facts` are
+    (tag, place); `first` and `last` are the tags at both ends, `depth` how deep sequences are nested.
     """
 
     size: int
@@ -47,81 +55,89 @@ class Chunk(NamedTuple):
     unknown: tuple[int, ...]
     picks: tuple[tuple[int, Callable[[Values], Values]], ...]
     facts: tuple[tuple[int, int], ...]
-    sequences: tuple[tuple[int, int, Kind, int], ...]
     first: int
     last: int
+    depth: int
 
 
 class Chunks:
     """The chunks of one grammar, by the eight bytes they begin with."""
 
-    __slots__ = ("_known", "_misses")
+    __slots__ = ("_known", "_misses", "_tried")
 
     def __init__(self) -> None:
         self._known: dict[bytes, list[Chunk]] = {}
         self._misses: dict[bytes, int] = {}
+        self._tried: dict[bytes, int] = {}  # misses since the last fit
 
     def fitting(self, data: Data, at: int, end: int) -> tuple[Chunk, Values] | None:
         """Return the chunk that stands at an offset, and its values."""
-        known = self._known.get(data[at : at + 8])
-        for place, chunk in enumerate(known or ()):
+        head = data[at : at + 8]
+        known = self._known.get(head)
+        if not known:
+            return None
+        for place, chunk in enumerate(known):
             size, mask, heads, layout, unknown = chunk[:5]
             found = data[at : at + size]
-            if from_bytes(found, "little") & mask == heads and len(found) == size <= end - at:
-                if place and known:  # what fitted last fits next
+            if int.from_bytes(found, "little") & mask == heads and len(found) == size <= end - at:
+                if place:  # what fitted last fits next
                     known[0], known[place] = chunk, known[0]
                 values = layout.unpack(found)
                 for one in unknown:
                     if values[one][:4] == ITEM:
                         return None
+                self._tried[head] = 0
                 return chunk, values
+        self._tried[head] = tried = self._tried.get(head, 0) + 1
+        if tried > _GIVEN_UP:
+            known.clear()
         return None
 
-    def learn(self, data: Data, run: Sequence[Element], facts: frozenset[int]) -> None:
-        """Remember a run: of those that begin alike and fit none the first, second, fourth, eighth and so on."""
-        if len(run) < _SHORTEST:
-            return
-        opening = data[run[0].start : run[0].start + 8]
-        misses = self._misses[opening] = self._misses.get(opening, 0) + 1
-        if misses & (misses - 1):
-            return
-        if len(self._known) > _HEADS:
+    def wants(self, head: bytes) -> bool:
+        """Tell whether a run that begins with these bytes, and fitted no chunk, is to be learnt."""
+        if len(self._misses) > _HEADS:
             self._known.clear()
             self._misses.clear()
-        self._known[opening] = [_chunk(data, run, facts), *self._known.get(opening, ())][:_ALTERNATIVES]
+            self._tried.clear()
+        misses = self._misses[head] = self._misses.get(head, 0) + 1
+        return not misses & (misses - 1)
+
+    def learn(self, data: Data, run: Sequence[Element], last: int, depth: int = 0) -> None:
+        """Remember a run; its last element has the given tag, and sequences are nested so deep."""
+        if len(run) >= _SHORTEST:
+            head = data[run[0].start : run[0].start + 8]
+            self._known[head] = [_chunk(data, run, last, depth), *self._known.get(head, ())][:_ALTERNATIVES]
 
 
-def _chunk(data: Data, run: Sequence[Element], facts: frozenset[int]) -> Chunk:
+def _chunk(data: Data, run: Sequence[Element], last: int, depth: int) -> Chunk:
     start, size = run[0].start, run[-1].end - run[0].start
-    wanted = [at for at in run if at.kind.heap or at.kind.vr in {"SQ", "UN"} or at.kind.tag in facts]
+    wanted = [element for element in run if element.heap or element.fact or element.vr == "UN"]
     by_heap: dict[int, list[int]] = {}
-    for place, (_, kind, _) in enumerate(wanted):
-        if kind.vr != "SQ" and kind.heap:
-            by_heap.setdefault(kind.heap, []).append(place)
-    mask = b"".join(b"\xff" * kind.size + bytes(end - at - kind.size) for at, kind, end in run)
+    for place, element in enumerate(wanted):
+        if element.heap:
+            by_heap.setdefault(element.heap, []).append(place)
+    mask = b"".join(b"\xff" * (element.value - element.start) + bytes(element.end - element.value) for element in run)
     masked = int.from_bytes(mask, "little")
     return Chunk(
         size=size,
         mask=masked,
         heads=int.from_bytes(data[start : start + size], "little") & masked,
         layout=_layout(wanted, start, size),
+        unknown=tuple(place for place, element in enumerate(wanted) if element.vr == "UN"),
         picks=tuple((heap, _picker(places)) for heap, places in by_heap.items()),
-        facts=tuple((kind.tag, place) for place, (_, kind, _) in enumerate(wanted) if kind.tag in facts),
-        sequences=tuple(
-            (place, at - start, kind, end - start) for place, (at, kind, end) in enumerate(wanted) if kind.vr == "SQ"
-        ),
-        unknown=tuple(place for place, (_, kind, _) in enumerate(wanted) if kind.vr == "UN"),
-        first=run[0].kind.tag,
-        last=run[-1].kind.tag,
+        facts=tuple((element.tag, place) for place, element in enumerate(wanted) if element.fact),
+        first=run[0].tag,
+        last=last,
+        depth=depth,
     )
 
 
 def _layout(wanted: Sequence[Element], at: int, size: int) -> Struct:
     """Return the structure that cuts out values."""
     form, end = ["="], at + size
-    for start, kind, behind in wanted:
-        form.append(f"{start + kind.size - at}x{behind - start - kind.size}s")
-        at = behind
+    for element in wanted:
+        form.append(f"{element.value - at}x{element.end - element.value}s")
+        at = element.end
     form.append(f"{end - at}x")
     return Struct("".join(form))
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from farm.deid.gate import dates, files
-from farm.deid.gate.chunks import Chunks
 from farm.deid.gate.files import File
 from farm.deid.gate.grammar import Grammar, Unreadable
 from farm.deid.gate.haystack import Haystack
@@ -23,7 +22,7 @@ from farm.deid.gate.needles import Kept
 from farm.deid.gate.reading import Heap
 from farm.deid.gate.search import Hit, Search, hits
 from farm.deid.gate.values import Expected, Finding, Output, Source, Verdict
-from farm.deid.gate.walk import Locator, Side, Walk, fragments, side
+from farm.deid.gate.walk import Locator, Walk, fragments, grammar_of
 from farm.dicom.elements import PIXEL_DATA
 
 _WELL_KNOWN = b"1.2.840.10008."
@@ -64,7 +63,7 @@ class _Before:
     """The source as read: its heaps, its original UIDs, where its pixel values stand."""
 
     def __init__(self, expected: Expected, source: Source) -> None:
-        self._data, self._how = source.data, side(expected.reading, source.dialect, is_output=False)
+        self._data, self._top = source.data, grammar_of(expected.reading, source.dialect, is_output=False)
         self.pixels: tuple[int, int] | None = None
         walk = Walk(source.data)
         self.heaps = walk.heaps
@@ -78,7 +77,7 @@ class _Before:
         """Read to the pixel values, and what is behind them; NULs behind the data set are nothing."""
         data, end = self._data, len(self._data)
         try:
-            walk.run(start, end, self._how)
+            walk.run(start, end, self._top)
         except Unreadable:
             if any(data[walk.reach :]):
                 raise
@@ -100,7 +99,7 @@ class _Before:
         """Read what is behind the pixel values: elements, or bytes that belong to nothing."""
         tail = Walk(self._data)
         try:
-            tail.run(at, end, self._how, PIXEL_DATA)
+            tail.run(at, end, self._top, PIXEL_DATA)
         except Unreadable:
             tail.problems.append(("structure", 0, ()))
         if tail.problems:
@@ -127,31 +126,31 @@ class _After:
         self.file = File(output.segments)
         self._pseudonym = expected.pseudonym
         self._reading, self._dialect, self._start = expected.reading, output.dialect, output.start
-        how = side(expected.reading, output.dialect, is_output=True)
+        top = grammar_of(expected.reading, output.dialect, is_output=True)
         try:
-            self.walk = self._read(Walk(self.file.head), how)
+            self.walk = self._read(Walk(self.file.head), top)
         except Unreadable:
             if len(self.file.head) == self.file.size:
                 raise
-            self.walk = self._read(Walk(self.file.all()), how)
+            self.walk = self._read(Walk(self.file.all()), top)
         self.meta = files.meta(self.file.head[: output.start])
 
-    def _read(self, walk: Walk, how: Side) -> Walk:
+    def _read(self, walk: Walk, top: Grammar) -> Walk:
         """Read the data set as far as the walk has it; what is not at hand can only be pixel values."""
         size = self.file.size
-        walk.run(self._start, size, how)
+        walk.run(self._start, size, top)
         self.pixels: tuple[int, int] | None = None
         if walk.pixels is not None:
             value, length = walk.pixels
             self.pixels = (value, files.pixels_end(self.file, value, length))
             if self.pixels[1] < size:
-                walk.more(self.file.read(self.pixels[1], size), how, PIXEL_DATA)
+                walk.more(self.file.read(self.pixels[1], size), top, PIXEL_DATA)
         return walk
 
     def elements(self) -> list[tuple[int, tuple[int, ...], Heap, bytes]]:
         """Return every element: its tag, the sequences around it, its heap and its value."""
         locator = Locator(self.file.all())
-        self._read(locator, Side(Grammar(self._reading, self._dialect, is_output=True, learns=False), Chunks()))
+        self._read(locator, Grammar(self._reading, self._dialect, is_output=True, learns=False))
         return locator.elements
 
     def holding(self, kind: str, is_bad: Callable[[bytes], bool], *heaps: Heap) -> Iterator[Finding]:

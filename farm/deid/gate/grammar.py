@@ -1,4 +1,4 @@
-"""What the gate remembers about elements: how each kind is passed, and what came of sequences read before.
+"""What the gate remembers about elements: what kind each is, and how to pass it by its first eight bytes.
 
 A grammar holds for one reading, one side (source or output), one dialect and one `Place`. Its answers depend on nothing
 but the bytes they are remembered by.
@@ -8,28 +8,20 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from farm.deid.gate.chunks import Chunks
 from farm.deid.gate.reading import Heap, Place, Reading
 from farm.dicom.dictionary import vr_of
-from farm.dicom.elements import IMPLICIT, LONG_VRS, SHORT_VRS, UNDEFINED, Dialect
+from farm.dicom.elements import IMPLICIT, ITEM, ITEM_END, LONG_VRS, SHORT_VRS, UNDEFINED, Dialect
 
 # Of the top level: the character set, what identifies the instance, the markers.
 FACTS = frozenset({0x00080005, 0x00080018, 0x00100020, 0x00120062, 0x00120063, 0x00120064, 0x00280303})
 _PIXEL_GROUP = 0x7FE0
 _VRS = {vr.encode(): vr for vr in LONG_VRS | SHORT_VRS}
-_KINDS, _SEQUENCES = 20_000, 8_000  # that a grammar holds before it starts afresh: bounded memory on hostile input
+_KINDS = 20_000  # that a grammar holds before it starts afresh: bounded memory on hostile input
 
 
 class Unreadable(Exception):
     """The data set cannot be read to its end; says nothing of it."""
-
-
-class Known:
-    """What came of a sequence: its values by heap. Compared by identity."""
-
-    __slots__ = ("values",)
-
-    def __init__(self, values: tuple[tuple[int, list[bytes]], ...]) -> None:
-        self.values = values
 
 
 class Kind(NamedTuple):
@@ -66,12 +58,11 @@ class Grammar:
     __slots__ = (
         "_inside",
         "_learns",
+        "chunks",
         "dialect",
         "facts",
         "is_output",
         "kinds",
-        "known",
-        "met",
         "order",
         "place",
         "reading",
@@ -94,8 +85,7 @@ class Grammar:
         self.facts = FACTS if within is None else frozenset()
         self.steps: dict[bytes, Step] = {}
         self.kinds: dict[bytes, Kind] = {}
-        self.known: dict[bytes, Known] = {}
-        self.met: set[int] = set()
+        self.chunks = Chunks() if learns else None
         self._learns = learns
         self._inside: dict[tuple[int, bool], Grammar] = {}
 
@@ -114,33 +104,19 @@ class Grammar:
             )
         return found
 
-    def is_new(self, data: bytes) -> bool:
-        """Tell whether a sequence of these bytes is met for the first time; only what comes again is remembered."""
-        met, number = self.met, hash(data)
-        if number in met:
-            return False
-        if self._learns:
-            if len(met) > _SEQUENCES:
-                met.clear()
-            met.add(number)
-        return True
+    def kind_of(self, head: bytes) -> Kind:
+        """Return an element's kind from the eight bytes that open it."""
+        return self.kinds.get(head) or self.learn(head)
 
-    def remember(self, data: bytes, found: Known) -> None:
-        """Remember what came of a sequence, by its bytes."""
-        if len(self.known) > _SEQUENCES:
-            self.known.clear()
-        self.known[data] = found
-
-    def kind(self, head: bytes) -> Kind:
-        """Learn an element's kind from the eight bytes that open it, and how to pass it if they tell all."""
+    def learn(self, head: bytes) -> Kind:
+        """Learn an element's kind, and how to pass it if its first eight bytes tell all."""
         if len(head) < 8:
             raise Unreadable
         if len(self.kinds) > _KINDS:
             self.kinds.clear()
             self.steps.clear()
         kind = self.kinds[head] = self._kind(head)
-        tag = kind.tag
-        if self._learns and not kind.odd and tag not in self.facts and tag >> 16 not in {_PIXEL_GROUP, 0xFFFE}:
+        if self._learns and not kind.odd and kind.tag not in self.facts and kind.tag >> 16 != _PIXEL_GROUP:
             step = self._step(head, kind)
             if step:
                 self.steps[head] = step
@@ -167,6 +143,8 @@ class Grammar:
 
     def _step(self, head: bytes, kind: Kind) -> Step | None:
         tag, vr, size, heap, _, _, items = kind
+        if tag >> 16 == 0xFFFE:  # where all is gone, items are passed like elements
+            return Step(8, heap, tag, None) if self.place is Place.GONE and tag in {ITEM, ITEM_END} else None
         if size == 12:
             return Step(0, heap, tag, items if vr == "SQ" else None)
         length = int.from_bytes(head[6:8] if self.dialect.explicit else head[4:8], self.order)

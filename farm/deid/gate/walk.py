@@ -1,9 +1,8 @@
 """The gate's own reader: it puts every value of a data set on the heap that the reading names (PS3.5 section 7).
 
 The same loop reads sources and outputs. What to do with an element is remembered by its first eight bytes (tag, VR,
-length). A short sequence whose very bytes were read before, in this data set or an earlier one, is not read again: what
-came of it is remembered. Scanners repeat most of theirs in every frame and every instance. Equal bytes read alike, so
-both are exact.
+length), and whole runs of elements by all their headers (`chunks`). A sequence that is gone as a whole is read flat:
+its items and the sequences in it are passed like elements, for all their values go the same way.
 
 An output is held to more than a source: its tags ascend at every level, and it has no attribute that may not be there.
 """
@@ -11,19 +10,23 @@ An output is held to more than a source: its tags ascend at every level, and it 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import lru_cache
-from typing import Literal, NamedTuple, Self
+from typing import Literal, Self
 
-from farm.deid.gate.chunks import ITEM, LONGEST, Chunk, Chunks, Element, Values
-from farm.deid.gate.grammar import Grammar, Kind, Known, Unreadable
-from farm.deid.gate.reading import Heap, Reading
-from farm.dicom.elements import ITEM_END, MAX_DEPTH, UNDEFINED, Data, Dialect
+from farm.deid.gate.chunks import ITEM, Chunk, Values
+from farm.deid.gate.grammar import Grammar, Kind, Unreadable
+from farm.deid.gate.reading import Heap, Place, Reading
+from farm.deid.gate.trace import Trace
+from farm.dicom.elements import ITEM_END, MAX_DEPTH, SEQUENCE_END, UNDEFINED, Data, Dialect
 
 PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _FRAGMENTED = frozenset({"OB", "OW", "OF", "OD", "OL", "OV"})
-_SEQUENCE_END = bytes.fromhex("feffdde000000000")
-_REPEATED = 1_024  # bytes of a sequence up to which it is remembered
+_ITEM_MARKS = frozenset({0xFFFEE000, ITEM_END})
+_DELIMITER = bytes.fromhex("feffdde000000000")
 _HEAPS = len(Heap)
+_HEADERS = 48  # of a chunk at the top level
+_LONGEST, _SHORTEST = 4_096, 64  # bytes of a top-level element, or an item's content, that a chunk may hold
 Path = tuple[int, ...]
 
 
@@ -31,7 +34,7 @@ def fragments(read: Callable[[int, int], bytes], at: int, limit: int) -> Iterato
     """Yield where each fragment begins and ends (PS3.5 A.4), up to the delimiter of 8 bytes."""
     while at + 8 <= limit:
         head = read(at, at + 8)
-        if head == _SEQUENCE_END:
+        if head == _DELIMITER:
             return
         end = at + 8 + int.from_bytes(head[4:], "little")
         if head[:4] != ITEM or end > limit:
@@ -41,17 +44,10 @@ def fragments(read: Callable[[int, int], bytes], at: int, limit: int) -> Iterato
     raise Unreadable
 
 
-class Side(NamedTuple):
-    """How one side is read: the grammar of its top level, and the chunks that were learnt there."""
-
-    top: Grammar
-    chunks: Chunks
-
-
 @lru_cache(maxsize=64)
-def side(reading: Reading, dialect: Dialect, *, is_output: bool) -> Side:
-    """Return how sources or outputs are read by a reading."""
-    return Side(Grammar(reading, dialect, is_output=is_output), Chunks())
+def grammar_of(reading: Reading, dialect: Dialect, *, is_output: bool) -> Grammar:
+    """Return the grammar of the top level of sources or outputs."""
+    return Grammar(reading, dialect, is_output=is_output)
 
 
 class Walk:
@@ -62,25 +58,12 @@ class Walk:
     last that is not passed by its first bytes alone.
     """
 
-    __slots__ = (
-        "_adds",
-        "_data",
-        "_known",
-        "_last",
-        "_open",
-        "_order",
-        "facts",
-        "heaps",
-        "pixels",
-        "problems",
-        "reach",
-    )
+    __slots__ = ("_adds", "_data", "_last", "_open", "_order", "facts", "heaps", "pixels", "problems", "reach")
 
     def __init__(self, data: Data) -> None:
         self._data = data
         self.heaps: list[list[bytes]] = [[] for _ in range(_HEAPS)]
         self._adds: list[Callable[[bytes], None]] = [heap.append for heap in self.heaps]
-        self._known: set[Known] = set()
         self._last = -1
         self._open: list[int] = []  # where the sequences around stand
         self._order: Literal["little", "big"] = "little"
@@ -89,71 +72,52 @@ class Walk:
         self.problems: list[tuple[str, int, Path]] = []
         self.reach = 0
 
-    def run(self, at: int, end: int, how: Side, last: int = -1) -> None:
+    def run(self, at: int, end: int, top: Grammar, last: int = -1) -> None:
         """Read the top level between two offsets, or up to the pixel values."""
-        self._last, self._order = last, how.top.order
+        self._last, self._order = last, top.order
+        chunks = top.chunks
         while at < end and self.pixels is None:
-            fitting = how.chunks.fitting(self._data, at, end)
-            at = self._chunk(at, *fitting) if fitting else self._lesson(at, end, how)
-        for known in self._known:
-            for heap, found in known.values:
-                self.heaps[heap] += found
-        self._known = set()
+            fitting = chunks.fitting(self._data, at, end) if chunks else None
+            at = self._chunk(at, *fitting) if fitting else self._lesson(at, end, top)
 
-    def more(self, data: bytes, how: Side, last: int) -> None:
+    def more(self, data: bytes, top: Grammar, last: int) -> None:
         """Read elements that stand elsewhere, behind the pixel values."""
         pixels, self._data, self.pixels = self.pixels, data, None
-        self.run(0, len(data), how, last)
+        self.run(0, len(data), top, last)
         if self.pixels is not None:
             self.problems.append(("structure", last, ()))
         self.pixels = pixels
 
     def _chunk(self, at: int, chunk: Chunk, values: Values) -> int:
         """Take over the values of a run of elements that a chunk fits."""
-        if chunk.first <= self._last:
-            self._wrong("order", at)
-        self._last = chunk.last
+        if not self._open:
+            if chunk.first <= self._last:
+                self._wrong("order", at)
+            self._last = chunk.last
+            for tag, place in chunk.facts:
+                self.facts.setdefault(tag, values[place])
         heaps = self.heaps
         for heap, pick in chunk.picks:
             heaps[heap] += pick(values)
-        for tag, place in chunk.facts:
-            self.facts.setdefault(tag, values[place])
-        for place, start, kind, end in chunk.sequences:
-            items = kind.items
-            known = items.known.get(values[place]) if items else None
-            if known:
-                self._known.add(known)
-            elif items:
-                self._sequence(at + start, at + start + kind.size, at + end, at + end, items)
         return at + chunk.size
 
-    def _lesson(self, at: int, end: int, how: Side) -> int:
-        """Read top-level elements one by one, as many as a chunk has, and learn what of them is one."""
-        run: list[Element] = []
-        kinds, learn = how.top.kinds, how.top.kind
-        while at < end and len(run) < LONGEST:
-            start, head = at, self._data[at : at + 8]
-            kind = kinds.get(head) or learn(head)
+    def _lesson(self, at: int, end: int, top: Grammar) -> int:
+        """Read a top-level element; where a chunk is to be learnt here, read as many as it may have and learn them."""
+        data, chunks, trace = self._data, top.chunks, Trace(self._data)
+        learning = chunks is not None and chunks.wants(data[at : at + 8])
+        while at < end and len(trace.run) < _HEADERS:
+            kind = top.kind_of(data[at : at + 8])
             if kind.tag in PIXELS:
-                self._pixels(at, kind, how.top)
+                self._pixels(at, kind, top)
                 break
-            in_order = kind.tag > self._last
-            at = self._elements(at, end, how.top, self._last, most=1)
+            learning = learning and kind.tag > self._last and trace.adds(at, min(end, at + _LONGEST), top)
+            at = self._elements(at, end, top, self._last, most=1)
             self._last = kind.tag
-            if not in_order or not self._is_plain(start, kind, at, how.top):
+            if not learning:
                 break
-            run.append(Element(start, kind, at))
-        how.chunks.learn(self._data, run, how.top.facts)
+        if chunks:
+            chunks.learn(data, trace.run, trace.last, trace.depth)
         return at
-
-    def _is_plain(self, at: int, kind: Kind, end: int, grammar: Grammar) -> bool:
-        """Tell whether an element can be part of a chunk."""
-        value = at + kind.size
-        if kind.odd or self._length(at, kind, grammar) != end - value:
-            return False
-        if kind.vr == "SQ":
-            return end - value <= _REPEATED
-        return kind.vr != "UN" or self._data[value : value + 4] != ITEM
 
     def _elements(  # noqa: C901, PLR0912, PLR0913 - one loop, and what it goes by
         self, at: int, limit: int, grammar: Grammar, last: int = -1, *, delimited: bool = False, most: int = -1
@@ -178,12 +142,7 @@ class Walk:
                 length = int.from_bytes(data[at + 8 : value], order)
                 end = value + length
                 if items:
-                    known = items.known.get(data[value:end]) if length <= _REPEATED else None
-                    if known:
-                        self._known.add(known)
-                        at = end
-                    else:
-                        at = self._sequence(at, value, end if length != UNDEFINED else -1, limit, items)
+                    at = self._sequence(at, value, end if length != UNDEFINED else -1, limit, items)
                     continue
                 if end <= limit and data[value : value + 4] != ITEM:
                     if heap:
@@ -191,7 +150,7 @@ class Walk:
                     at = end
                     continue
             self.reach = at
-            kind = grammar.kinds.get(head) or grammar.kind(head)
+            kind = grammar.kind_of(head)
             tag = kind.tag
             if tag >> 16 == 0xFFFE:
                 if tag == ITEM_END and delimited:
@@ -286,66 +245,88 @@ class Walk:
     def _take(self, inside: Self) -> None:
         """Take over what another walk found."""
         self.problems += inside.problems
-        self._known |= inside._known
         for heap, found in zip(self.heaps, inside.heaps, strict=True):
             heap.extend(found)
 
     def _sequence(self, at: int, value: int, end: int, limit: int, items: Grammar) -> int:
-        """Read a sequence, unless its like was read before; `end` is -1 where a delimiter ends it."""
-        data = self._data
-        # What it is remembered by: the value, or with no length of its own all up to the first delimiter.
-        first, likely = (value, end) if end >= 0 else (at, data.find(_SEQUENCE_END, value, at + _REPEATED) + 8)
-        opening = data[first:likely] if value < likely <= at + _REPEATED else b""
-        if opening:
-            known = items.known.get(opening)
-            if known:
-                self._known.add(known)
-                return likely
-        if len(self._open) >= MAX_DEPTH:
+        """Read a sequence; `end` is -1 where a delimiter ends it."""
+        if len(self._open) >= MAX_DEPTH or end > limit:
             raise Unreadable
         self._open.append(at)
-        if opening and not items.is_new(opening):
-            end = self._remembered(value, end, limit, items, (opening, likely))
-        else:
-            end = self._items(value, end, limit, items)
+        end = (self._gone if items.place is Place.GONE else self._items)(value, end, limit, items)
         self._open.pop()
         return end
 
-    def _remembered(self, at: int, end: int, limit: int, items: Grammar, known_by: tuple[bytes, int]) -> int:
-        """Read a sequence whose like was met before, and remember what comes of it if nothing is wrong."""
-        around, self._known = self._known, set()
-        marks, problems = list(map(len, self.heaps)), len(self.problems)
-        end = self._items(at, end, limit, items)
-        if end == known_by[1] and problems == len(self.problems):
-            grown = enumerate(zip(self.heaps, marks, strict=True))
-            values = [(heap, found[mark:]) for heap, (found, mark) in grown if len(found) > mark]
-            values += [pair for known in self._known for pair in known.values]
-            items.remember(known_by[0], Known(tuple(values)))
-        self._known |= around
-        return end
+    def _gone(self, at: int, end: int, limit: int, grammar: Grammar) -> int:
+        """Read a sequence flat: all values in it go the same way, whatever holds them."""
+        data, adds, step_of, order = self._data, self._adds, grammar.steps.get, grammar.order
+        stop, open_ended = (end, 0) if end >= 0 else (limit, 1)
+        while at < stop:
+            head = data[at : at + 8]
+            step = step_of(head)
+            if step:
+                span, heap, _, items = step
+                if span:
+                    if heap:
+                        adds[heap](data[at + 8 : at + span])
+                    at += span
+                    continue
+                if items is grammar:  # a sequence written as UN has another
+                    length = int.from_bytes(data[at + 8 : at + 12], order)
+                    at, open_ended = at + 12, open_ended + (length == UNDEFINED)
+                    continue
+            self.reach = at
+            kind = grammar.kind_of(head)
+            if kind.tag == SEQUENCE_END:
+                at, open_ended = at + 8, open_ended - 1
+                if end < 0 and not open_ended:
+                    return at
+            elif kind.tag in _ITEM_MARKS:
+                at += 8
+            elif step or head not in grammar.steps:
+                at = self._special(at, stop, kind, grammar)
+        if at != stop or end < 0:
+            raise Unreadable
+        return at
 
     def _items(self, at: int, end: int, limit: int, grammar: Grammar) -> int:
         """Read items up to an offset, or with -1 to the delimiter."""
         data, order, item_mark = self._data, grammar.order, grammar.dialect.item_mark
-        if end >= 0:
-            if end > limit:
-                raise Unreadable
-            limit = end
+        limit = end if end >= 0 else limit
         while at != end:
             mark, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], order)
             at += 8
             if mark == item_mark:
-                if length == UNDEFINED:
-                    at = self._elements(at, limit, grammar, delimited=True)
-                elif at + length > limit:
-                    raise Unreadable
-                else:
-                    at = self._elements(at, at + length, grammar)
+                at = self._item(at, length, limit, grammar)
             elif mark == grammar.dialect.end_mark and end < 0:
                 return at
             else:
                 raise Unreadable
         return at
+
+    def _item(self, at: int, length: int, limit: int, grammar: Grammar) -> int:
+        """Read the content of an item, by a chunk if one fits."""
+        chunks = grammar.chunks
+        if chunks and (length == UNDEFINED or _SHORTEST <= length <= _LONGEST):
+            fitting = chunks.fitting(self._data, at, limit)
+            if fitting and (fitting[0].size == length or fitting[0].last == ITEM_END):
+                if fitting[0].depth + len(self._open) <= MAX_DEPTH:
+                    return self._chunk(at, *fitting)
+            elif chunks.wants(self._data[at : at + 8]):
+                self._learn_item(at, length, limit, grammar)
+        if length == UNDEFINED:
+            return self._elements(at, limit, grammar, delimited=True)
+        if at + length > limit:
+            raise Unreadable
+        return self._elements(at, at + length, grammar)
+
+    def _learn_item(self, at: int, length: int, limit: int, grammar: Grammar) -> None:
+        """Learn the content of an item."""
+        trace = Trace(self._data)
+        with suppress(Unreadable):
+            end = trace.item(at, length, limit, grammar)
+            if grammar.chunks and _SHORTEST <= end - at <= _LONGEST:
+                grammar.chunks.learn(self._data, trace.run, ITEM_END if length == UNDEFINED else 0, trace.depth)
 
 
 class Locator(Walk):
