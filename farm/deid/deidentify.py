@@ -42,7 +42,7 @@ class Deidentifier:
         self._last: Facts | None = None  # what the last instance said of itself
         self._cleaned: Facts | None = None
         self._words = Cleaner((), b"")
-        self._answered: tuple[Facts | None, MappedSubject | None, dict[bytes, bytes | None]] = (None, None, {})
+        self._answered: tuple[tuple[object, ...], dict[bytes, bytes | None]] = ((None, None, None), {})
 
     def run(self, source: Part10, mapping: Mapping) -> Deidentified:
         """Return the edits that de-identify a data set; raise `BadInput` where it cannot be done."""
@@ -69,7 +69,7 @@ class Deidentifier:
             return self._consulted(source, mapping, about, Consultation(self.directions.policy, self._callback))
         plan, lessons, policy = self._plan(source.dialect, sop_class)
         editor = Instance(source, mapping, about)
-        editor.answers = self._answers(known, subject)
+        editor.answers = self._answers(known, subject, source.dialect)
         editor.walk = lessons.walk(source.data, editor)
         editor.walk.run(source.start, len(source.data))
         lessons.learn(editor.walk, source.start)
@@ -86,11 +86,12 @@ class Deidentifier:
         done.counts["weakened"] = len(consultation.weakened)
         return replace(done, weakened=frozenset(consultation.weakened))
 
-    def _answers(self, known: Facts, subject: MappedSubject) -> dict[bytes, bytes | None]:
+    def _answers(self, known: Facts, subject: MappedSubject, dialect: Dialect) -> dict[bytes, bytes | None]:
         """Return the answers given so far for instances that say the same, of a subject who stands for the same."""
-        if known is not self._answered[0] or subject != self._answered[1]:
-            self._answered = (known, subject, {})
-        return self._answered[2]
+        about = (known, subject, dialect)
+        if known is not self._answered[0][0] or about[1:] != self._answered[0][1:]:
+            self._answered = (about, {})
+        return self._answered[1]
 
     def _cleaner(self, known: Facts) -> Cleaner:
         """Return what cleans the text of instances that say the same of themselves."""

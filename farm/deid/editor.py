@@ -40,7 +40,7 @@ from farm.errors import BadInput, Reason
 
 _CODE_VALUE = frozenset({0x00080100})
 _BINARY = rules.DESCRIBING - {PHOTOMETRIC, rules.FRAMES, rules.BURNED_IN, rules.RECOGNIZABLE, DOCUMENT_TYPE}
-_NUMBERS = re.compile(rb"(?: *[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)? *(?:\\|$))*[ \0]*")  # PS3.5 6.2, DS and IS
+_NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|")  # PS3.5 6.2, DS and IS
 _FIRST_OVERLAY = min(rules.OVERLAYS)
 _DATED = frozenset({"DATE", "DATETIME", "TIME"})
 _SIMPLE = _DATED | frozenset({"PNAME", "TEXT", "UIDREF"})
@@ -203,7 +203,7 @@ class Instance:
         if vr in {"AS", "CS"} or tag in TERMS:
             return ages.age(value) if vr == "AS" else self.cleaner.code_string(value, tag)
         if vr in {"DS", "IS"}:
-            return value if _NUMBERS.fullmatch(value) else b""
+            return value if all(_NUMBER.fullmatch(part.strip(b"\0 ")) for part in value.split(b"\\")) else b""
         if tag in CODES and tag != codes.MEANING:
             only = value.strip(b"\0 ")
             return only if codes.keeps(tag, only) else b""

@@ -283,7 +283,8 @@ class Walk:
     def _answer(self, step: Step, at: int, end: int) -> bytes | None:
         """Return what takes the place of an element that is asked about; None: it stays as it is."""
         _, tag, vr, size, _, _, new = step
-        answers = self._answers if end - at <= _SHORT and vr in SHORT_VRS and vr != "UI" else None
+        remembers = end - at <= _SHORT and vr in SHORT_VRS and vr != "UI" and not self._grammar.rewrite
+        answers = self._answers if remembers else None
         if answers is not None:
             element = self._data[at:end]
             known = answers.get(element, _UNANSWERED)
