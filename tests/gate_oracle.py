@@ -261,7 +261,7 @@ def encoded(rng: random.Random, person: Person, value: str) -> bytes:
 PLACES: tuple[str, ...] = ("text", "sentence", "item", "deep", "code", "private", "bytes", "preamble", "meta")
 
 
-def plant(case: Case, where: str, value: bytes) -> gate.Verdict:  # noqa: PLR0911 -- one return for each place
+def plant(case: Case, where: str, value: bytes) -> gate.Verdict:  # noqa: PLR0911 - one line for each place  # noqa: PLR0911 -- one return for each place
     """Examine an output into which a value was put."""
     if where == "text":
         return case.planted(text(COMMENT, padded(value, "LO")))

@@ -192,6 +192,9 @@ def test_a_cleaned_value_may_stay_where_it_is() -> None:
     assert cleaned.planted(here).outcome is RELEASE
     assert kinds(cleaned.planted(comment(b"CHEST FOLLOWUP"))) == {"text"}
     assert kinds(cleaned.planted(text(DESCRIPTION, b"CHEST Okafor"))) == {"name"}
+    accents = replace(case(text(DESCRIPTION, b"T\xcaTE FACE ")), reading=cleaned.reading)
+    assert accents.planted(text(DESCRIPTION, b"TETE FACE ")).outcome is RELEASE
+    assert kinds(accents.planted(comment(b"TETE FACE "))) == {"text"}
 
 
 # The rules by which a value is left out.

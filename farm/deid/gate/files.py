@@ -16,6 +16,7 @@ from farm.deid.gate.walk import fragments
 from farm.dicom.elements import Data
 
 _WHOLE = 65_536  # bytes up to which a segment is read at once
+_FIRST = 4_096  # bytes of a longer one that are: mostly it is pixel values under a short header
 _PIECE = 65_536
 _SAMPLES, _SAMPLE = 6, 64
 # PS3.10 table 7.1-1 without what names systems and people: application titles, addresses, private information.
@@ -34,7 +35,7 @@ class File:
         self.size = self._ends[-1] if segments else 0
         pieces: list[Segment] = []
         for segment in segments:
-            pieces.append(segment[:_PIECE])
+            pieces.append(segment if len(segment) <= _WHOLE else segment[:_FIRST])
             if len(segment) > _WHOLE:
                 break
         self.head = b"".join(pieces)

@@ -109,13 +109,12 @@ class _Before:
             heap.extend(found)
 
     def gone(self, after: _After) -> list[list[bytes]]:
-        """Return the heaps, with cleaned values that stand in the output as they were put to what is kept."""
+        """Return the heaps: what cleaning left is kept, and gone only what it changed."""
         heaps = list(self.heaps)
         if heaps[Heap.CLEANED]:
             there = {value.rstrip(_PADDING) for value in set(after.walk.heaps[Heap.CLEANED])}
-            cleaned = {value.rstrip(_PADDING) for value in set(heaps[Heap.CLEANED])}
-            heaps[Heap.CLEANED] = list(cleaned - there)
-            heaps[Heap.TEXT] = [*heaps[Heap.TEXT], *(cleaned & there)]
+            heaps[Heap.CLEANED] = list({value.rstrip(_PADDING) for value in heaps[Heap.CLEANED]} - there)
+            heaps[Heap.TEXT] = [*heaps[Heap.TEXT], *there]
         return heaps
 
 

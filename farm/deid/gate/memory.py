@@ -10,8 +10,10 @@ An instance with much of its own empties the memory: it is looked up as a whole 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
+from itertools import accumulate
 
 from farm.deid.gate import haystack
 from farm.deid.gate.haystack import LONG, Haystack
@@ -62,11 +64,9 @@ class Memory:
         ]
         if not places:
             return
-        found = {lows[place] for place in places}
-        for value in values:
-            own = found.intersection(parts([value])[0])
-            if own:
-                self.suspects.setdefault(value, set()).update(own)
+        behind = list(accumulate(value.count(b"\\") + 1 for value in values))
+        for place in places:
+            self.suspects.setdefault(values[bisect_right(behind, place)], set()).add(lows[place])
 
     def _may_meet(self, fresh: Haystack) -> bool:
         """Tell whether a haystack can hold any of the texts known so far."""

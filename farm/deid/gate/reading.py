@@ -27,7 +27,7 @@ class Fate(StrEnum):
 
 
 class Heap(IntEnum):
-    """Where a walk puts a value. Of the source the first eight are searched for, in the output the others are."""
+    """Where a walk puts a value. Of a source those from NAMES to MOVED had to go or to change, the others are kept."""
 
     NOTHING = 0
     NAMES = 1

@@ -81,8 +81,9 @@ def hits(search: Search, uids: AbstractSet[bytes], texts: AbstractSet[bytes], ot
         *_uids(uids, hay),
         *_bytes(search.gone[Heap.BYTES], hay, search.kept),
     ]
-    if len(_MEMORIES) < _READINGS:
-        _MEMORIES[search.reading] = memory
+    if len(_MEMORIES) >= _READINGS:
+        _MEMORIES.clear()
+    _MEMORIES[search.reading] = memory
     if not found:
         return []
     present = Haystack(texts, others)

@@ -37,7 +37,7 @@ class Trace:
         """Trace one element with all that is in it; return where it ends, and raise `Unreadable` where none can be."""
         data = self._data
         kind = grammar.kind_of(data[at : at + 8])
-        tag, vr, size, heap, unknown, odd, items = kind
+        tag, vr, size, heap, _, odd, items = kind
         value = at + size
         field = data[at + 6 : value] if size == 8 and grammar.dialect.explicit else data[value - 4 : value]
         length = int.from_bytes(field, grammar.order)
@@ -47,7 +47,7 @@ class Trace:
         if vr == "SQ" and tag not in grammar.facts:
             self._mark(at, value, tag)
             return self._sequence(value, end if length != UNDEFINED else -1, limit, items, depth + 1)
-        if vr == "SQ" or length == UNDEFINED or (vr == "UN" and data[value : value + 4] == ITEM) or unknown:
+        if vr == "SQ" or length == UNDEFINED or (vr == "UN" and data[value : value + 4] == ITEM):
             raise Unreadable
         self.run.append(Element(at, value, end, heap, vr, tag, tag in grammar.facts))
         return end
