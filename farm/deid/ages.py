@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 
+from farm.deid.uids import components
+
 _AS = re.compile(rb"\d{3}[DWMY]")
 _OLDEST = b"090Y"
 
 
 def age(value: bytes) -> bytes:
     """Return the new value of an AS without padding; a component that is no age becomes empty."""
-    return b"\\".join([_capped(part.strip(b"\0 ")) for part in value.split(b"\\")])
+    return b"\\".join([_capped(part) for part in components(value)])
 
 
 def _capped(text: bytes) -> bytes:

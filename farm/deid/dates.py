@@ -30,6 +30,7 @@ from datetime import date, timedelta
 from enum import StrEnum
 from functools import lru_cache
 
+from farm.deid.uids import components
 from farm.dicom.dictionary import vr_of
 from farm.errors import BadRecipe, Reason
 
@@ -94,7 +95,7 @@ class Dates:
         if b"\\" not in value:
             only = value.strip(b"\0 ")
             return move(only, self.days, digits) if only else only
-        given = [part.strip(b"\0 ") for part in value.split(b"\\")]
+        given = components(value)
         moved = [move(part, self.days, digits) or b"" for part in given]
         return b"\\".join(moved) if any(moved) or not any(given) else None
 

@@ -53,7 +53,6 @@ class Deidentifier:
                 done = self._attempt(source, mapping, last)
                 if done.facts.same(last):
                     return done
-                last = done.facts
         done = self._attempt(source, mapping, facts(source))
         self._last = done.facts
         return done

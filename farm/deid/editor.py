@@ -111,7 +111,6 @@ class Instance:
         days = self.subject.date_shift_days if strategy in _SHIFTS else directions.days
         self.dates = Dates(strategy=strategy, days=days)
         self.private: SafePrivate | None = None
-        self.options = frozenset(option.replace("-", "_") for option in self.policy.options)
         self.uids: dict[bytes, bytes] = {}
 
     # What the walk asks.
@@ -134,14 +133,14 @@ class Instance:
         """Tell whether a private element is known to be safe."""
         if self.private is None:
             self.private = SafePrivate(Declared(self.known[PRIVATE_DATA], self.dialect))
-        return self.private.keeps(tag, vr, value, item) and not leads_back(vr, value, self.options)
+        return self.private.keeps(tag, vr, value, item) and not leads_back(vr, value, self.policy.columns)
 
     def kind(self, tag: int, start: int, end: int) -> int:
         """Return the action of a content item as the negative code of its letter; 0: it goes (E.3.4)."""
         del tag
         behind = end if end >= 0 else len(self.data)
         scheme, value, value_type = content.concept(self.data, start, behind, self.walk.dialect)
-        letter = content.action(scheme, value, value_type, self.options) or content.unlisted(value_type)
+        letter = content.action(scheme, value, value_type, self.policy.columns) or content.unlisted(value_type)
         if letter == "X":
             # Where items are referred to by their number, none may go; it stays with a dummy.
             return -ord("D") if self._numbers_items() else 0
@@ -203,7 +202,7 @@ class Instance:
         if vr in {"AS", "CS"} or tag in TERMS:
             return ages.age(value) if vr == "AS" else self.cleaner.code_string(value, tag)
         if vr in {"DS", "IS"}:
-            return value if all(_NUMBER.fullmatch(part.strip(b"\0 ")) for part in value.split(b"\\")) else b""
+            return value if all(_NUMBER.fullmatch(part) for part in components(value)) else b""
         if tag in CODES and tag != codes.MEANING:
             only = value.strip(b"\0 ")
             return only if codes.keeps(tag, only) else b""

@@ -143,6 +143,11 @@ class Policy:
         return self.unlisted_removed or bool(self.options - {"retain-uids"}) or Action.CLEAN in self._own.values()
 
     @cached_property
+    def columns(self) -> frozenset[str]:
+        """Return the chosen options as the standard's generated tables name them."""
+        return frozenset(option.replace("-", "_") for option in self.options)
+
+    @cached_property
     def _own(self) -> dict[int, Action]:
         return dict(self.own)
 

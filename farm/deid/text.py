@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from farm.deid.line import TOKEN, fold, run_together, settled
+from farm.deid.uids import components
 from farm.deid.vocabulary import is_defined, is_term, parts
 from farm.dicom.charsets import decode, encode
 
@@ -95,18 +96,13 @@ class Cleaner:
         They are emptied in place and not removed: the values of a code string have their meaning by position (Image
         Type, PS3.3 C.7.6.1.1.2). A defined term stays even where the subject is called so: it says nothing of anyone.
         """
-        return b"\\".join([part if self._is_safe(tag, part) else b"" for part in _components(value)])
+        return b"\\".join([part if self._is_safe(tag, part) else b"" for part in components(value)])
 
     def _is_safe(self, tag: int, part: bytes) -> bool:
         """Tell whether one value of a code string may stay."""
         if is_defined(part):
             return True
         return is_term(tag, part) and self._identity.words.isdisjoint(_words(part.decode("ascii").replace("_", " ")))
-
-
-def _components(value: bytes) -> list[bytes]:
-    """Return the values of a code string, without padding."""
-    return [part.strip(b"\0 ") for part in value.split(b"\\")]
 
 
 @lru_cache(maxsize=4096)

@@ -76,5 +76,5 @@ def is_class(uid: bytes) -> bool:
 
 
 def components(value: bytes) -> list[bytes]:
-    """Split a UI value into its UIDs, without padding (PS3.5 6.2: NUL; spaces are seen too)."""
+    """Split a value into its components, without padding (PS3.5 6.2: NUL behind UIDs, spaces behind text)."""
     return [part.strip(b"\0 ") for part in value.split(b"\\")]

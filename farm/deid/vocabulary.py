@@ -18,6 +18,7 @@ from functools import lru_cache
 
 from farm.deid.standard.terms import TERMS
 from farm.deid.standard.words import WORDS
+from farm.deid.uids import components
 
 
 class Kind(Enum):
@@ -154,7 +155,7 @@ _REGISTERED = frozenset({0x0008010F, 0x0040DB00, 0x00080105, 0x00080118})
 
 def known_terms(tag: int, value: bytes) -> bool:
     """Tell whether every value of a code string is a known term, or made of nothing but safe words."""
-    return all(is_term(tag, part.strip(b"\0 ")) for part in value.split(b"\\"))
+    return all(is_term(tag, part) for part in components(value))
 
 
 def is_defined(value: bytes) -> bool:

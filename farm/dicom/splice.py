@@ -328,13 +328,13 @@ class Walk:
 
     def _enters(self, step: Step) -> bool:
         """Tell whether a sequence is entered: one that stays, and of the private ones those that are judged so."""
-        if not step.items or (step.kind not in _ENTERED and step.kind is not Kind.JUDGE):
+        if not step.items or step.kind not in _MAY_ENTER:
             return False
         return not step.tag >> 16 & 1 or self._judged(step, b"")
 
     def _pass(self, at: int, step: Step, length: int, limit: int) -> int:
         """Pass over an element as a whole that is not entered, and do what its step says."""
-        if step.items and (step.kind in _ENTERED or step.kind is Kind.JUDGE):
+        if step.items and step.kind in _MAY_ENTER:
             return self._cut(at, step, length, limit)
         value = at + step.size
         if step.kind in _ENTERED and step.tag != PIXEL_DATA:
@@ -491,6 +491,7 @@ _DEFINED = True
 _LITTLE_ITEM = bytes.fromhex("feff00e0")
 _LITTLE_END = bytes.fromhex("feffdde0")
 _ENTERED = frozenset({Kind.ENTER, Kind.KEEP, Kind.HEAD})
+_MAY_ENTER = _ENTERED | {Kind.JUDGE}
 BEHIND = Step(Kind.STOP, 0, "", 0, 0)
 PIXELS_PASSED = Step(Kind.PHASE, PIXEL_DATA, "", 0, 0)
 

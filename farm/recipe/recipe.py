@@ -107,7 +107,7 @@ class Recipe:
         policy = self.policy
         shifted: Shown = _DATES.get(self.scheme.dates, "shifted")
         return Reading(
-            options=frozenset(option.replace("-", "_") for option in policy.options),
+            options=policy.columns,
             unlisted_removed=policy.unlisted_removed,
             keep=policy.keep,
             attributes={tag: action.value for tag, action in policy.own},
