@@ -1,1 +1,1 @@
-"""The DICOM upper layer without input or output, and its shells."""
+"""DICOM networking: the upper layer and DIMSE without I/O, and the asyncio shells around them."""

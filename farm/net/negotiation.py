@@ -1,0 +1,142 @@
+"""What an acceptor answers to a proposal: presentation contexts, roles, limits (PS3.7 annex D, PS3.8 section 7.1).
+
+Negotiation is a function: a request and an `Offer` in, an accept or a reject out. Of the transfer syntaxes that a
+context proposes the requestor's first stands, since that is how it holds its instances, but for implicit VR where
+explicit VR is proposed too: the former loses the VR of private attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from farm.dicom import syntaxes
+from farm.net.pdu import (
+    APPLICATION_CONTEXT,
+    AnsweredContext,
+    AssociateAccept,
+    AssociateReject,
+    AssociateRequest,
+    ContextResult,
+    ProposedContext,
+    Role,
+    User,
+)
+
+
+class Refusal(IntEnum):
+    """Why an association is refused: result, source and reason of PS3.8 table 9-21, a byte each."""
+
+    NO_REASON = 0x010101
+    APPLICATION_CONTEXT = 0x010102
+    CALLING_TITLE = 0x010103
+    CALLED_TITLE = 0x010107
+    PROTOCOL_VERSION = 0x010202
+    CONGESTED = 0x020301
+    LOCAL_LIMIT = 0x020302
+
+    @property
+    def pdu(self) -> AssociateReject:
+        """Return the A-ASSOCIATE-RJ."""
+        return AssociateReject(result=self >> 16, source=self >> 8 & 0xFF, reason=self & 0xFF)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What an acceptor takes part in.
+
+    `supports`: SOP classes by predicate. `transfer_syntaxes`: those it takes; None: any that the standard lists.
+    `titles`: called application entity titles it answers to; None: any. `scp_roles`: whether requestors may be SCP too.
+    `extended`: answers to extended negotiation by SOP class. `maximum_length`: of P-DATA-TF PDUs, in bytes.
+    """
+
+    supports: Callable[[str], bool]
+    transfer_syntaxes: frozenset[str] | None = None
+    titles: frozenset[str] | None = None
+    scp_roles: bool = False
+    extended: tuple[tuple[str, bytes], ...] = ()
+    maximum_length: int = 131_072
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """An accepted presentation context. `scu` and `scp` are the requestor's roles."""
+
+    id: int
+    abstract_syntax: str
+    transfer_syntax: str
+    scu: bool = True
+    scp: bool = False
+
+
+def answer(
+    request: AssociateRequest, offer: Offer, *, identity_response: bytes | None = None
+) -> AssociateAccept | Refusal:
+    """Return what to answer; no context need be accepted for an association to be."""
+    if not request.protocol_version & 1:
+        return Refusal.PROTOCOL_VERSION
+    if request.application_context != APPLICATION_CONTEXT:
+        return Refusal.APPLICATION_CONTEXT
+    if offer.titles is not None and request.called not in offer.titles:
+        return Refusal.CALLED_TITLE
+    supported = {context.abstract_syntax for context in request.contexts if offer.supports(context.abstract_syntax)}
+    window = request.user.asynchronous_operations
+    asked = {uid for uid, _ in request.user.extended}
+    user = User(
+        maximum_length=offer.maximum_length,
+        asynchronous_operations=None if window is None else (1, 1),
+        roles=tuple(_role(role, offer) for role in request.user.roles if role.sop_class in supported),
+        extended=tuple(answer for answer in offer.extended if answer[0] in asked),
+        identity_response=identity_response,
+    )
+    contexts = tuple(_answered(context, offer, supported) for context in request.contexts)
+    return AssociateAccept(called=request.called, calling=request.calling, contexts=contexts, user=user)
+
+
+def _role(role: Role, offer: Offer) -> Role:
+    return Role(sop_class=role.sop_class, scu=role.scu, scp=role.scp and offer.scp_roles)
+
+
+def _answered(context: ProposedContext, offer: Offer, supported: set[str]) -> AnsweredContext:
+    if context.abstract_syntax not in supported:
+        # The transfer syntax says nothing here, but the item has to hold one (PS3.8 table 9-18).
+        first = context.transfer_syntaxes[0]
+        return AnsweredContext(id=context.id, result=ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED, transfer_syntax=first)
+    chosen = _chosen(context.transfer_syntaxes, offer.transfer_syntaxes)
+    if chosen is None:
+        first = context.transfer_syntaxes[0]
+        result = ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED
+        return AnsweredContext(id=context.id, result=result, transfer_syntax=first)
+    return AnsweredContext(id=context.id, result=ContextResult.ACCEPTED, transfer_syntax=chosen)
+
+
+def _chosen(proposed: tuple[str, ...], taken: frozenset[str] | None) -> str | None:
+    able = [uid for uid in proposed if (uid in taken if taken is not None else syntaxes.find(uid) is not None)]
+    if not able:
+        return None
+    if able[0] == syntaxes.IMPLICIT_LITTLE and syntaxes.EXPLICIT_LITTLE in able:
+        return syntaxes.EXPLICIT_LITTLE
+    return able[0]
+
+
+def agreed(request: AssociateRequest, accept: AssociateAccept) -> dict[int, Context]:
+    """Return the accepted contexts by id, with their roles; what was never proposed is left out."""
+    proposed = {context.id: context for context in request.contexts}
+    asked = {role.sop_class for role in request.user.roles}
+    # Without an answer the default roles hold: the requestor is SCU (PS3.7 D.3.3.4).
+    roles = {role.sop_class: role for role in accept.user.roles if role.sop_class in asked}
+    found = {}
+    for context in accept.contexts:
+        if context.result != ContextResult.ACCEPTED or context.id not in proposed:
+            continue
+        abstract = proposed[context.id].abstract_syntax
+        role = roles.get(abstract, Role(sop_class=abstract, scu=True, scp=False))
+        found[context.id] = Context(
+            id=context.id,
+            abstract_syntax=abstract,
+            transfer_syntax=context.transfer_syntax,
+            scu=role.scu,
+            scp=role.scp,
+        )
+    return found
