@@ -20,6 +20,7 @@ from farm.dicom.elements import EXPLICIT
 
 RELEASE, REVIEW, WITHHOLD = gate.Outcome.RELEASE, gate.Outcome.REVIEW, gate.Outcome.WITHHOLD
 NAME, STUDY_DATE, ACCESSION, INSTITUTION, DESCRIPTION = 0x00100010, 0x00080020, 0x00080050, 0x00080080, 0x00081030
+UNLISTED = {0x00080070, MODEL, COMMENT}  # text of `source` that an output of the Basic Profile still has
 SECRETS = (
     text(NAME, b"Okafor^Adaobi "),
     text(STUDY_DATE, b"20190312"),
@@ -180,9 +181,8 @@ def test_a_recipes_own_rules_are_read() -> None:
 def test_unlisted_text_is_looked_for_where_it_goes() -> None:
     """Lost otherwise: strict recipes would be checked as if they were basic."""
     strict = replace(CASE, reading=gate.Reading(own=READING.own, unlisted_removed=True, keep=frozenset({0x00181160})))
-    unlisted = {0x00080070, MODEL, COMMENT}  # which an output of the Basic Profile still has
-    assert {(finding.kind, finding.tag) for finding in strict.verdict().findings} == {("text", tag) for tag in unlisted}
-    assert strict.verdict([one for one in CASE.elements if one.tag not in unlisted]).outcome is RELEASE
+    assert {(finding.kind, finding.tag) for finding in strict.verdict().findings} == {("text", tag) for tag in UNLISTED}
+    assert strict.verdict([one for one in CASE.elements if one.tag not in UNLISTED]).outcome is RELEASE
 
 
 def test_a_cleaned_value_may_stay_where_it_is() -> None:
@@ -349,6 +349,59 @@ def test_a_kept_date_is_kept_elsewhere_too() -> None:
     planted = [text(0x00280303, b"UNMODIFIED"), text(STUDY_DATE, b"20190312")]
     assert spoilt.planted(*planted, comment(b"20190312")).outcome is RELEASE
     assert kinds(spoilt.planted(*planted, comment(b"born 4 Jul 1965"))) == {"date"}
+
+
+# A day and a time that went, in attributes without a row in table E.1-1.
+REPEATED = (
+    text(0x00143076, b"20190312", "DA"),
+    text(0x00080416, b"20190312083015.123456 ", "DT"),
+    text(0x00143077, b"083015", "TM"),
+)
+
+
+@pytest.mark.parametrize("repeated", REPEATED, ids=lambda element: element.vr)
+@pytest.mark.parametrize("nested", [False, True])
+def test_an_unlisted_date_may_repeat_one_that_went(repeated: Element, nested: bool) -> None:  # noqa: FBT001
+    """Lost otherwise: under `basic` the gate would hold back what the profile itself says to keep."""
+    there = sequence(FUNCTIONAL, [repeated]) if nested else repeated
+    made = case(there)
+    assert bytes(repeated.value) in made.output  # type: ignore[arg-type]
+    assert made.verdict().outcome is RELEASE
+
+
+def test_an_unlisted_time_that_is_kept_is_still_found_in_text() -> None:
+    """Lost otherwise: one unlisted time would let the same time pass in every description."""
+    assert kinds(case(REPEATED[2]).planted(comment(b"at 08:30:15"))) == {"time"}
+
+
+@pytest.mark.parametrize("repeated", REPEATED, ids=lambda element: element.vr)
+def test_a_date_of_the_keep_list_may_not_repeat_one_that_went(repeated: Element) -> None:
+    """Lost otherwise: a recipe that removes what is not listed could let a day through that it meant to remove."""
+    reading = gate.Reading(own=READING.own, unlisted_removed=True, keep=frozenset({repeated.tag}))
+    made = replace(case(repeated), reading=reading)
+    elements = [one for one in made.elements if one.tag not in UNLISTED]
+    assert made.verdict(without(elements, repeated.tag)).outcome is RELEASE
+    found = made.verdict(elements)
+    assert found.outcome is not RELEASE
+    assert {finding.tag for finding in found.findings} == {repeated.tag}
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        text(0x00080022, b"20190312"),
+        text(0x0008002A, b"20190312083015"),
+        text(0x00080032, b"083015"),
+        text(0x00102160, b"20190312", "DA"),  # Ethnic Group, which an option keeps, with a VR that it does not have
+    ],
+    ids=["DA", "DT", "TM", "as DA"],
+)
+def test_a_listed_attribute_may_not_repeat_a_date_that_went(listed: Element) -> None:
+    """Lost otherwise: the rule for what has no row would let through an edit that was left out."""
+    reading = gate.Reading(own=READING.own, options=frozenset({"retain_patient_characteristics"}))
+    found = replace(CASE, reading=reading).planted(listed)
+    assert found.outcome is not RELEASE
+    assert {finding.tag for finding in found.findings} == {listed.tag}
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ class Place(IntEnum):
 
 TEXT_VRS = frozenset({"AE", "AS", "CS", "LO", "LT", "SH", "ST", "UC", "UR", "UT"})
 DATE_VRS = frozenset({"DA", "DT"})
+_DAY_VRS = DATE_VRS | {"TM"}
 BYTE_VRS = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "UN"})
 _CONTENT_UID = 0x0040A124  # the UID that a content item says (PS3.3 table C.18.6-1): its concept decides on it
 MARKERS = frozenset({0x00120062, 0x00120063, 0x00120064, 0x00280303})
@@ -168,12 +169,19 @@ class Reading:
 
     def _kept(self, tag: int, vr: str) -> Heap:
         if vr in DATE_VRS:
-            row = _row_of(tag)
-            by_rule = tag in self.attributes or (row is not None and _DATES in row[1])
-            return Heap.KEPT_DATES if by_rule else Heap.NOTHING
+            return Heap.KEPT_DATES if self._keeps_days(tag) else Heap.NOTHING
         if tag in _PRODUCTS:
             return Heap.PRODUCTS
         return Heap.TEXT if vr in TEXT_VRS or vr in {"DS", "IS", "PN"} else Heap.NOTHING
+
+    def _keeps_days(self, tag: int) -> bool:
+        """Tell whether a rule says that a kept date or time stays as it is, even if it repeats one that went.
+
+        Where `unlisted` is keep, that rule is the letter of the profile itself: it has no row for the attribute.
+        """
+        row = _row_of(tag)
+        by_profile = not self.unlisted_removed if row is None else _DATES in row[1]
+        return by_profile or tag in self.attributes
 
     def of_output(self, tag: int, vr: str, place: Place) -> Heap:
         """Return the heap for a value of the output."""
@@ -182,7 +190,7 @@ class Reading:
             return Heap.UIDS if fate in {Fate.MAPPED, Fate.GONE} else Heap.KEPT_UIDS
         if vr in DATE_VRS and fate is Fate.CLEANED:
             return Heap.MOVED
-        if vr in DATE_VRS and fate is Fate.KEPT and self._kept(tag, vr) is Heap.KEPT_DATES:
+        if vr in _DAY_VRS and fate is Fate.KEPT and self._keeps_days(tag):
             return Heap.NOTHING
         if vr in TEXT_VRS and fate is Fate.CLEANED:
             return Heap.CLEANED
