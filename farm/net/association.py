@@ -164,9 +164,14 @@ class Association:
         self.timer = False
 
     def receive(self, data: bytes | memoryview) -> list[Event]:
-        """Take bytes from the transport; return what they say, in order."""
-        if self._deaf:
+        """Take bytes from the transport; return what they say, in order. They say nothing where no transport is open.
+
+        Raise `Misuse` where the association has not been asked for yet: a peer has nothing to say before.
+        """
+        if self._deaf or self.done:
             return []
+        if self.state is State.AWAITING_TRANSPORT:
+            raise Misuse("bytes cannot come in AWAITING_TRANSPORT")
         try:
             for found in self._framer.feed(memoryview(data)):
                 if type(found) is Fragment:
@@ -191,6 +196,16 @@ class Association:
         out = b"".join(self._out)
         self._out.clear()
         return out
+
+    @property
+    def pdus(self) -> int:
+        """Return how many PDUs have begun to come."""
+        return self._framer.begun
+
+    @property
+    def is_between(self) -> bool:
+        """Tell whether the last PDU has come to its end."""
+        return self._framer.is_between
 
     # What the local user wants.
 
@@ -276,10 +291,14 @@ class Association:
         """Abort because of what the peer sent, and hear nothing more of it."""
         self._deaf = True
         event = violation.event if isinstance(violation, _Unexpected) else machine.Event.INVALID_PDU
-        if self._act(event) == "AA-8":
+        action = self._act(event)
+        if action == "AA-8":
             abort = Abort(source=_PROVIDER, reason=violation.reason)
             self._events.append(Aborted(by_peer=False, abort=abort))
-        self._send_abort(_PROVIDER, violation.reason)
+        if action == "AA-1":  # before there is an association the abort has the user's name, which gives no reason
+            self._send_abort(_USER, AbortReason.NOT_SPECIFIED)
+        else:
+            self._send_abort(_PROVIDER, violation.reason)
 
     def _send_abort(self, source: int, reason: int) -> None:
         self.timer = True
@@ -318,7 +337,7 @@ class Association:
         """Take a piece of a message, and see that it belongs there (PS3.7 section 6.3, PS3.8 annex E)."""
         context_id, is_command, last, data = piece
         if not is_command:
-            if context_id != self._awaits_data:
+            if not self._awaits_data or context_id != self._awaits_data:
                 raise Violation(AbortReason.UNEXPECTED_PARAMETER)
             if last:
                 self._awaits_data = 0

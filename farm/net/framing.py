@@ -40,6 +40,8 @@ class Framer:
 
     def __init__(self, opened: Callable[[int, int], None]) -> None:
         """Take what is told the type and the length of each PDU at its header, and may raise `Violation`."""
+        self.begun = 0
+        """PDUs whose header has come."""
         self._opened = opened
         self._held = bytearray()
         self._want = _HEADER.size
@@ -48,6 +50,11 @@ class Framer:
         self._in_pdu = 0  # bytes of the P-DATA-TF that are still to come
         self._in_fragment = 0
         self._context_id, self._flags = 0, 0
+
+    @property
+    def is_between(self) -> bool:
+        """Tell whether no PDU is begun and not at its end."""
+        return self._step == self._header and not self._held and not self._in_fragment and not self._in_pdu
 
     def feed(self, view: memoryview) -> Iterator[Control | Fragment]:
         """Yield what the bytes complete; raise `Violation` where they cannot be understood any further."""
@@ -75,6 +82,7 @@ class Framer:
 
     def _header(self, taken: memoryview) -> Control | None:
         kind, length = _HEADER.unpack(taken)
+        self.begun += 1
         self._opened(kind, length)
         self._kind = kind
         if kind == Pdu.P_DATA_TF:

@@ -1,0 +1,435 @@
+"""One association on the server's side: an asyncio protocol around the core, one request at a time.
+
+All associations of an event loop share one receive buffer: what it holds is given to the core at once, and the core's
+fragments go straight to the sink, so an association at rest costs no buffer and an instance of any size no memory.
+
+DCMTK and Orthanc leave Nagle's algorithm on and write a PDU in two pieces; the second then waits for the
+acknowledgement of the first, which Linux delays by 40 ms. Asking for a quick acknowledgement on each read takes that
+wait away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
+
+from farm.errors import BadInput, Unavailable, place_of
+from farm.net import commitment, negotiation
+from farm.net.admission import Rule, admitted, fingerprint
+from farm.net.association import (
+    Aborted,
+    Association,
+    Data,
+    Event,
+    Limits,
+    Message,
+    Released,
+    ReleaseRequested,
+    Requested,
+)
+from farm.net.dimse import Command, Field, Tag
+from farm.net.errors import Misuse
+from farm.net.header import HeaderReader
+from farm.net.machine import State
+from farm.net.negotiation import Context, Offer, Refusal
+from farm.net.services import STORAGE_COMMITMENT, Status
+from farm.net.storing import Arriving, Receiver, Sink
+
+if TYPE_CHECKING:
+    from farm.net.pdu import AssociateAccept, AssociateRequest
+
+log = logging.getLogger(__name__)
+
+_QUICK_ACK: Final = getattr(socket, "TCP_QUICKACK", None)
+_ESTABLISHED: Final = State.ESTABLISHED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """Seconds after which an association is ended.
+
+    `request`: a transport connection without an association, or that does not close (ARTIM). `pdu`: from a PDU's first
+    byte to its last. `idle`: between the PDUs of an association.
+    """
+
+    request: float = 10.0
+    pdu: float = 30.0
+    idle: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderRule:
+    """A look at the first elements of each instance before its pixel data has come.
+
+    `decide` is given their values and returns None to let the instance in, or the status that refuses it.
+    """
+
+    tags: frozenset[int]
+    decide: Callable[[Arriving, Mapping[int, bytes]], int | None]
+
+
+class Keeper(Protocol):
+    """Whoever can tell whether instances are safe, for storage commitment."""
+
+    async def holds(self, instances: tuple[tuple[str, str], ...]) -> list[bool]:
+        """Tell of each (SOP Class UID, SOP Instance UID) whether it is stored; raise `Unavailable` if unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """What the associations of a server have in common."""
+
+    receiver: Receiver
+    offer: Offer
+    rules: tuple[Rule, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    header: HeaderRule | None = None
+    keeper: Keeper | None = None
+
+
+class Desk(Protocol):
+    """What an association asks of the server that it belongs to."""
+
+    buffer: memoryview
+
+    def opened(self, acceptor: Acceptor) -> None:
+        """Count a transport connection."""
+
+    def seat(self, acceptor: Acceptor, title: str) -> bool:
+        """Give an association its place among those of its peer; False: there is none left."""
+
+    def closed(self, acceptor: Acceptor) -> None:
+        """Forget it."""
+
+
+class _Store:
+    """A C-STORE in progress; without a sink the data set is passed over, and `status` is the answer."""
+
+    __slots__ = ("arriving", "command", "context", "header", "sink", "status")
+
+    def __init__(self, context: Context, command: Command, arriving: Arriving) -> None:
+        self.context, self.command, self.arriving = context, command, arriving
+        self.sink: Sink | None = None
+        self.status: int = Status.SUCCESS
+        self.header: HeaderReader | None = None
+
+    def refuse(self, status: int) -> None:
+        """Keep nothing more of it."""
+        self.status = status
+        if self.sink is not None:
+            self.sink.abandon()
+            self.sink = None
+
+
+class Acceptor(asyncio.BufferedProtocol):
+    """One association, from its transport connection to its end."""
+
+    def __init__(self, service: Service, desk: Desk) -> None:
+        self._service, self._desk = service, desk
+        self._core = Association(is_requestor=False, limits=service.limits)
+        self._transport: asyncio.Transport | None = None
+        self._quick: socket.socket | None = None
+        self._request: AssociateRequest | None = None
+        self._store: _Store | None = None
+        self._asked: tuple[Context, Command, bytearray] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._event_id = 0
+        self._loop = asyncio.get_running_loop()
+        self.address = ""
+        self.slot: int | None = None
+        """The server's mark of its place."""
+        self.deadline = self._loop.time() + service.deadlines.request
+        """When the server has to end it, by the loop's clock."""
+
+    # What asyncio says.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a listener makes no others
+        self._transport = transport
+        sock = transport.get_extra_info("socket")
+        with suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._quick = sock if _QUICK_ACK is not None else None
+        self.address = str((transport.get_extra_info("peername") or ("",))[0])
+        self._core.transport_open()
+        self._desk.opened(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Lend the loop's one buffer: what is read into it is used up before anybody else reads."""
+        del sizehint
+        return self._desk.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what was read."""
+        if self._quick is not None:
+            with suppress(OSError):
+                self._quick.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)  # type: ignore[arg-type]
+        before = self._core.pdus
+        for event in self._core.receive(self._desk.buffer[:nbytes]):
+            self._happened(event)
+        self._flush()
+        self._rest(before)
+
+    def eof_received(self) -> bool:
+        """Close when the peer does."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End, however it came to that; an instance whose end has come is still brought to safety."""
+        del exc
+        for event in self._core.transport_closed():
+            self._happened(event)
+        self._drop()
+        self._transport = None
+        self._desk.closed(self)
+
+    # What the server says.
+
+    def expire(self) -> None:
+        """End it because its deadline is over: by an A-ABORT, and the next time by closing the transport."""
+        if self._transport is None:
+            return
+        if self._core.timer or self._core.state in {State.TRANSPORT_OPEN, State.IDLE}:
+            self._transport.abort()
+            return
+        log.info("an association with %s is ended: it took too long", self.address)
+        self.abort()
+
+    def abort(self) -> None:
+        """End the association by an A-ABORT."""
+        with suppress(Misuse):
+            self._core.abort()
+        self._drop()
+        self._flush()
+        self.deadline = self._loop.time() + self._service.deadlines.request
+
+    @property
+    def is_seated(self) -> bool:
+        """Tell whether there is an association."""
+        return self._core.state is _ESTABLISHED
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether a request is being carried out."""
+        return self._store is not None or self._asked is not None or self._task is not None
+
+    # Within.
+
+    def _rest(self, before: int) -> None:
+        """Set the deadline: a PDU has to end in time after its start, the next has to come in time after the last."""
+        core, deadlines = self._core, self._service.deadlines
+        if core.state is not _ESTABLISHED:
+            return
+        if not core.is_between:
+            if core.pdus != before:
+                self.deadline = self._loop.time() + deadlines.pdu
+        else:
+            self.deadline = self._loop.time() + deadlines.idle
+
+    def _flush(self) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        out = self._core.outgoing()
+        if out:
+            transport.write(out)
+        if self._core.done:
+            transport.close()
+        elif self._core.timer and self._core.state is State.AWAITING_CLOSE and self._request is not None:
+            self.deadline = min(self.deadline, self._loop.time() + self._service.deadlines.request)
+
+    def _happened(self, event: Event) -> None:
+        if isinstance(event, Data):
+            self._data(event.data, last=event.last)
+        elif isinstance(event, Message):
+            self._message(event.context, event.command)
+        elif isinstance(event, Requested):
+            self._requested(event.request)
+        elif isinstance(event, ReleaseRequested):
+            self._core.release_response()
+            self.deadline = self._loop.time() + self._service.deadlines.request
+        elif isinstance(event, Aborted | Released):
+            self._drop()
+
+    def _drop(self) -> None:
+        """Leave nothing of an instance that did not come to its end."""
+        if self._store is not None and self._task is None and self._store.sink is not None:
+            self._store.sink.abandon()
+        if self._task is None:
+            self._store = None
+        self._asked = None
+
+    def _requested(self, request: AssociateRequest) -> None:
+        """Answer a request for an association."""
+        self._request = request
+        answer = self._judged(request)
+        if isinstance(answer, Refusal):
+            log.info("an association with %s is refused: %s", self.address, answer.name)
+            self._core.reject(answer)
+            self.deadline = self._loop.time() + self._service.deadlines.request
+            return
+        self._core.accept(answer)
+        self.deadline = self._loop.time() + self._service.deadlines.idle
+
+    def _judged(self, request: AssociateRequest) -> AssociateAccept | Refusal:
+        service = self._service
+        tls = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        certificate = fingerprint(tls.getpeercert(binary_form=True)) if tls is not None else ""
+        if not admitted(service.rules, request.calling, self.address, certificate):
+            return Refusal.CALLING_TITLE
+        answer = negotiation.answer(request, service.offer)
+        if isinstance(answer, Refusal) or self._desk.seat(self, request.calling):
+            return answer
+        return Refusal.LOCAL_LIMIT
+
+    # Requests.
+
+    def _message(self, context: Context, command: Command) -> None:
+        if self.is_busy:  # asynchronous operations were answered by 1: who does not wait for a response errs
+            self.abort()
+        elif command.field == Field.C_STORE_RQ and command.has_data:
+            self._store_requested(context, command)
+        elif command.field == Field.C_ECHO_RQ:
+            self._core.send(context.id, command.response(Status.SUCCESS))
+        elif command.field == Field.N_ACTION_RQ and command.has_data:
+            self._asked = (context, command, bytearray())
+        elif not command.is_response and command.field != Field.C_CANCEL_RQ:
+            if command.has_data:
+                self._store = _Store(context, command, self._arriving(context, command))
+                self._store.status = Status.UNRECOGNIZED_OPERATION
+            else:
+                self._core.send(context.id, command.response(Status.UNRECOGNIZED_OPERATION))
+
+    def _arriving(self, context: Context, command: Command) -> Arriving:
+        assert self._request is not None  # noqa: S101 - there is an association
+        return Arriving(
+            sop_class=command.sop_class,
+            sop_instance=command.sop_instance,
+            transfer_syntax=context.transfer_syntax,
+            calling=self._request.calling,
+            called=self._request.called,
+            address=self.address,
+        )
+
+    def _store_requested(self, context: Context, command: Command) -> None:
+        store = self._store = _Store(context, command, self._arriving(context, command))
+        if command.sop_class != context.abstract_syntax or not command.sop_instance:
+            store.status = Status.SOP_CLASS_NOT_SUPPORTED
+            return
+        try:
+            store.sink = self._service.receiver.begin(store.arriving)
+        except Unavailable:
+            store.status = Status.OUT_OF_RESOURCES
+            return
+        if self._service.header is not None:
+            store.header = HeaderReader(self._service.header.tags, context.transfer_syntax)
+
+    def _data(self, data: memoryview, *, last: bool) -> None:
+        store = self._store
+        if store is None:
+            self._asked_data(data, last=last)
+            return
+        if store.sink is not None:
+            try:
+                store.sink.write(data)
+            except Unavailable:
+                store.refuse(Status.OUT_OF_RESOURCES)
+        if store.header is not None and store.sink is not None:
+            self._look(store, store.header, data, last=last)
+        if last:
+            if store.sink is None:
+                self._answer(store, store.status)
+            else:
+                self._task = self._loop.create_task(self._ended(store, store.sink))
+
+    def _look(self, store: _Store, header: HeaderReader, data: memoryview, *, last: bool) -> None:
+        """Let the header rule decide as soon as it can."""
+        found = header.feed(data)
+        if found is None and last:
+            found = header.finish()
+        if found is not None and self._service.header is not None:
+            store.header = None
+            refused = self._service.header.decide(store.arriving, found)
+            if refused is not None:
+                store.refuse(refused)
+
+    async def _ended(self, store: _Store, sink: Sink) -> None:
+        """Answer an instance that is whole, once it is safe."""
+        try:
+            status = await sink.end()
+        except Unavailable:
+            status = Status.OUT_OF_RESOURCES
+        except Exception as error:  # noqa: BLE001 - its text may carry a value; the peer has to get an answer
+            log.error("an instance could not be stored: %s", place_of(error))  # noqa: TRY400 - likewise
+            status = Status.PROCESSING_FAILURE
+        self._task = None
+        self._answer(store, status)
+        self._flush()
+
+    def _answer(self, store: _Store, status: int) -> None:
+        """Send the response, if there still is someone to send it to."""
+        self._store = None
+        with suppress(Misuse):
+            self._core.send(store.context.id, store.command.response(status))
+        self.deadline = self._loop.time() + self._service.deadlines.idle
+
+    # Storage commitment.
+
+    def _asked_data(self, data: memoryview, *, last: bool) -> None:
+        if self._asked is None:
+            return
+        context, command, held = self._asked
+        held += data
+        if len(held) > commitment.MOST_BYTES:
+            self.abort()
+        elif last:
+            self._task = self._loop.create_task(self._commit(context, command, bytes(held)))
+
+    async def _commit(self, context: Context, command: Command, data: bytes) -> None:
+        """Answer a request for storage commitment, and report on the same association."""
+        keeper = self._service.keeper
+        known = command.number(Tag.ACTION_TYPE) == commitment.REQUEST_COMMITMENT
+        if keeper is None or context.abstract_syntax != STORAGE_COMMITMENT or not known:
+            self._acted(context, command, Status.UNRECOGNIZED_OPERATION)
+            return
+        try:
+            asked = commitment.parse(data, context.transfer_syntax)
+            held = await keeper.holds(asked.instances)
+        except BadInput:
+            self._acted(context, command, Status.PROCESSING_FAILURE)
+        except Unavailable:
+            self._acted(context, command, Status.OUT_OF_RESOURCES)
+        else:
+            self._acted(context, command, Status.SUCCESS)
+            self._report(context, command, *commitment.report(asked, held, context.transfer_syntax))
+
+    def _acted(self, context: Context, command: Command, status: int) -> None:
+        self._task, self._asked = None, None
+        values: dict[int, int | str] = {
+            Tag.AFFECTED_SOP_CLASS: command.sop_class,
+            Tag.AFFECTED_SOP_INSTANCE: command.sop_instance,
+        }
+        with suppress(Misuse):
+            self._core.send(context.id, command.response(status, values))
+        self._flush()
+
+    def _report(self, context: Context, command: Command, event_type: int, data: bytes) -> None:
+        """Send an N-EVENT-REPORT (PS3.4 J.3.3); its response says nothing that is needed."""
+        self._event_id = self._event_id % 0xFFFF + 1
+        values: dict[int, int | str] = {
+            Tag.AFFECTED_SOP_CLASS: command.sop_class,
+            Tag.AFFECTED_SOP_INSTANCE: command.sop_instance,
+            Tag.MESSAGE_ID: self._event_id,
+            Tag.EVENT_TYPE: event_type,
+            Tag.DATA_SET_TYPE: 1,
+        }
+        with suppress(Misuse):
+            self._core.send(context.id, Command(field=Field.N_EVENT_REPORT_RQ, values=values), data)
+        self._flush()

@@ -1,0 +1,64 @@
+"""Who may open an association with a server, and how much one peer may take.
+
+A rule names an application entity title, an address or network, a client certificate, or several of these: a peer has
+to meet all that one rule says. Without rules everybody may come.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+
+from farm.errors import BadRecipe, Reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One peer that is let in. `title`: its application entity title; `certificate`: SHA-256 of it, in hex; "": any."""
+
+    title: str = ""
+    network: str = ""
+    certificate: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Rule:
+        """Read `TITLE`, `TITLE@ADDRESS`, `@NETWORK/BITS`, each with `#FINGERPRINT` behind it where one is meant."""
+        place, _, certificate = text.partition("#")
+        title, _, network = place.partition("@")
+        rule = cls(
+            title=title.strip(), network=network.strip(), certificate=certificate.strip().lower().replace(":", "")
+        )
+        hexadecimal = set("0123456789abcdef")
+        try:
+            fits = not rule.network or rule.addresses is not None
+        except ValueError:
+            fits = False
+        whole = not rule.certificate or (len(rule.certificate) == 64 and hexadecimal.issuperset(rule.certificate))
+        if not (fits and whole and len(rule.title) <= 16 and (title or network or certificate)):
+            raise BadRecipe(Reason.BAD_OPTION, "A peer is AETITLE[@ADDRESS[/BITS]][#SHA256 of its certificate]")
+        return rule
+
+    @cached_property
+    def addresses(self) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+        """Return the network that the peer's address has to be in."""
+        return ipaddress.ip_network(self.network, strict=False) if self.network else None
+
+    def admits(self, title: str, address: str, certificate: str) -> bool:
+        """Tell whether a peer meets the rule."""
+        return (
+            self.title in {"", title}
+            and (self.addresses is None or ipaddress.ip_address(address) in self.addresses)
+            and self.certificate in {"", certificate}
+        )
+
+
+def admitted(rules: tuple[Rule, ...], title: str, address: str, certificate: str) -> bool:
+    """Tell whether any rule lets a peer in, or there is none."""
+    return not rules or any(rule.admits(title, address, certificate) for rule in rules)
+
+
+def fingerprint(certificate: bytes | None) -> str:
+    """Return the SHA-256 of a certificate in DER, in hex; empty where there is none."""
+    return sha256(certificate).hexdigest() if certificate else ""
