@@ -123,14 +123,15 @@ def _chosen(proposed: tuple[str, ...], taken: frozenset[str] | None) -> str | No
 def agreed(request: AssociateRequest, accept: AssociateAccept) -> dict[int, Context]:
     """Return the accepted contexts by id, with their roles; what was never proposed is left out."""
     proposed = {context.id: context for context in request.contexts}
-    asked = {role.sop_class for role in request.user.roles}
-    # Without an answer the default roles hold: the requestor is SCU (PS3.7 D.3.3.4).
-    roles = {role.sop_class: role for role in accept.user.roles if role.sop_class in asked}
+    roles = _granted(request, accept)
     found = {}
     for context in accept.contexts:
-        if context.result != ContextResult.ACCEPTED or context.id not in proposed:
+        asked = proposed.get(context.id)
+        if context.result != ContextResult.ACCEPTED or asked is None:
             continue
-        abstract = proposed[context.id].abstract_syntax
+        if context.transfer_syntax not in asked.transfer_syntaxes:
+            continue
+        abstract = asked.abstract_syntax
         role = roles.get(abstract, Role(sop_class=abstract, scu=True, scp=False))
         found[context.id] = Context(
             id=context.id,
@@ -140,3 +141,20 @@ def agreed(request: AssociateRequest, accept: AssociateAccept) -> dict[int, Cont
             scp=role.scp,
         )
     return found
+
+
+def _granted(request: AssociateRequest, accept: AssociateAccept) -> dict[str, Role]:
+    """Return by SOP class the roles that were both proposed and accepted.
+
+    Without an answer the default roles hold: the requestor is SCU (PS3.7 D.3.3.4).
+    """
+    asked = {role.sop_class: role for role in request.user.roles}
+    return {
+        role.sop_class: Role(
+            sop_class=role.sop_class,
+            scu=role.scu and asked[role.sop_class].scu,
+            scp=role.scp and asked[role.sop_class].scp,
+        )
+        for role in accept.user.roles
+        if role.sop_class in asked
+    }
