@@ -140,6 +140,7 @@ class Acceptor(asyncio.BufferedProtocol):
         self._asked: tuple[Context, Command, bytearray] | None = None
         self._task: asyncio.Task[None] | None = None
         self._event_id = 0
+        self._retires = False
         self._loop = asyncio.get_running_loop()
         self.address = ""
         self.slot: int | None = None
@@ -172,10 +173,24 @@ class Acceptor(asyncio.BufferedProtocol):
             with suppress(OSError):
                 self._quick.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)  # type: ignore[arg-type]
         before = self._core.pdus
-        for event in self._core.receive(self._desk.buffer[:nbytes]):
-            self._happened(event)
+        try:
+            for event in self._core.receive(self._desk.buffer[:nbytes]):
+                self._happened(event)
+        except Exception as error:  # noqa: BLE001 - the event loop would log its text, which may carry a value
+            log.error("an association is ended by a fault: %s", place_of(error))  # noqa: TRY400 - likewise
+            self.abort()
         self._flush()
         self._rest(before)
+
+    def pause_writing(self) -> None:
+        """Hear nothing more of a peer that does not take what it is sent: its responses would fill the memory."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Hear it again."""
+        if self._transport is not None:
+            self._transport.resume_reading()
 
     def eof_received(self) -> bool:
         """Close when the peer does."""
@@ -197,7 +212,10 @@ class Acceptor(asyncio.BufferedProtocol):
         if self._transport is None:
             return
         if self._core.timer or self._core.state in {State.TRANSPORT_OPEN, State.IDLE}:
-            self._transport.abort()
+            self.hang_up()
+            return
+        if self._task is not None:  # it is the peer that waits
+            self.deadline = self._loop.time() + self._service.deadlines.idle
             return
         log.info("an association with %s is ended: it took too long", self.address)
         self.abort()
@@ -209,6 +227,16 @@ class Acceptor(asyncio.BufferedProtocol):
         self._drop()
         self._flush()
         self.deadline = self._loop.time() + self._service.deadlines.request
+
+    def retire(self) -> None:
+        """End the association as soon as no request is being carried out."""
+        self._retires = True
+        self._flush()
+
+    def hang_up(self) -> None:
+        """Close the transport, whatever is on its way."""
+        if self._transport is not None:
+            self._transport.abort()
 
     @property
     def is_seated(self) -> bool:
@@ -240,7 +268,9 @@ class Acceptor(asyncio.BufferedProtocol):
         out = self._core.outgoing()
         if out:
             transport.write(out)
-        if self._core.done:
+        if self._retires and self.is_seated and not self.is_busy:
+            self.abort()
+        elif self._core.done:
             transport.close()
         elif self._core.timer and self._core.state is State.AWAITING_CLOSE and self._request is not None:
             self.deadline = min(self.deadline, self._loop.time() + self._service.deadlines.request)
@@ -292,6 +322,8 @@ class Acceptor(asyncio.BufferedProtocol):
     # Requests.
 
     def _message(self, context: Context, command: Command) -> None:
+        if command.is_response and not command.has_data:
+            return  # to an N-EVENT-REPORT; it may come while the peer's own next request is carried out
         if self.is_busy:  # asynchronous operations were answered by 1: who does not wait for a response errs
             self.abort()
         elif command.field == Field.C_STORE_RQ and command.has_data:
@@ -368,6 +400,7 @@ class Acceptor(asyncio.BufferedProtocol):
             status = Status.OUT_OF_RESOURCES
         except Exception as error:  # noqa: BLE001 - its text may carry a value; the peer has to get an answer
             log.error("an instance could not be stored: %s", place_of(error))  # noqa: TRY400 - likewise
+            sink.abandon()
             status = Status.PROCESSING_FAILURE
         self._task = None
         self._answer(store, status)

@@ -7,11 +7,15 @@ to meet all that one rule says. Without rules everybody may come.
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from typing import Final
 
 from farm.errors import BadRecipe, Reason
+
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,18 +29,16 @@ class Rule:
     @classmethod
     def parse(cls, text: str) -> Rule:
         """Read `TITLE`, `TITLE@ADDRESS`, `@NETWORK/BITS`, each with `#FINGERPRINT` behind it where one is meant."""
-        place, _, certificate = text.partition("#")
-        title, _, network = place.partition("@")
+        place, fingerprinted, certificate = text.partition("#")
+        title, placed, network = place.partition("@")
         rule = cls(
             title=title.strip(), network=network.strip(), certificate=certificate.strip().lower().replace(":", "")
         )
-        hexadecimal = set("0123456789abcdef")
         try:
-            fits = not rule.network or rule.addresses is not None
+            fits = rule.addresses is not None if placed else bool(rule.title or fingerprinted)
         except ValueError:
             fits = False
-        whole = not rule.certificate or (len(rule.certificate) == 64 and hexadecimal.issuperset(rule.certificate))
-        if not (fits and whole and len(rule.title) <= 16 and (title or network or certificate)):
+        if not (fits and len(rule.title) <= 16 and (not fingerprinted or _DIGEST.fullmatch(rule.certificate))):
             raise BadRecipe(Reason.BAD_OPTION, "A peer is AETITLE[@ADDRESS[/BITS]][#SHA256 of its certificate]")
         return rule
 
@@ -49,9 +51,15 @@ class Rule:
         """Tell whether a peer meets the rule."""
         return (
             self.title in {"", title}
-            and (self.addresses is None or ipaddress.ip_address(address) in self.addresses)
+            and (self.addresses is None or _plain(address) in self.addresses)
             and self.certificate in {"", certificate}
         )
+
+
+def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return a peer's address; one of IPv4 as such, also where it reached a socket of IPv6."""
+    plain = ipaddress.ip_address(address)
+    return getattr(plain, "ipv4_mapped", None) or plain
 
 
 def admitted(rules: tuple[Rule, ...], title: str, address: str, certificate: str) -> bool:

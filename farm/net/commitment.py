@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from farm.dicom.elements import EXPLICIT, IMPLICIT, ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, Dialect
-from farm.dicom.syntaxes import IMPLICIT_LITTLE
+from farm.dicom import syntaxes
+from farm.dicom.elements import BIG, EXPLICIT, IMPLICIT, ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, Dialect
 from farm.errors import BadInput, Reason
 
 REQUEST_COMMITMENT: Final = 1  # Action Type ID
@@ -67,7 +67,10 @@ def _item(dialect: Dialect, instance: tuple[str, str], reason: int | None = None
 
 
 def _dialect(transfer_syntax: str) -> Dialect:
-    return IMPLICIT if transfer_syntax == IMPLICIT_LITTLE else EXPLICIT
+    syntax = syntaxes.find(transfer_syntax)
+    if syntax is not None and syntax.big_endian:
+        return BIG
+    return IMPLICIT if syntax is not None and syntax.implicit else EXPLICIT
 
 
 def _reference(data: bytes, at: int, end: int, dialect: Dialect) -> tuple[str, str]:

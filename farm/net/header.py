@@ -10,11 +10,13 @@ from functools import lru_cache
 from typing import Final
 
 from farm.dicom import splice, syntaxes
-from farm.dicom.elements import BIG, EXPLICIT, IMPLICIT, Dialect
+from farm.dicom.elements import BIG, EXPLICIT, IMPLICIT, LONG_VRS, Dialect
 from farm.dicom.grammar import Noting, Plan
 from farm.errors import BadInput, Reason
 
 _MOST: Final = 1 << 20  # bytes of header that are waited for; what stands behind is taken as absent
+_HEADER: Final = 12  # bytes of an element's longest header: with fewer it cannot be told what follows
+_BINARY: Final = LONG_VRS - {"UC", "UR", "UT"} | {"AT", "FD", "FL", "SL", "SS", "UL", "US"}
 
 
 class HeaderReader:
@@ -33,7 +35,7 @@ class HeaderReader:
             return None
         found, complete = self._read(bytes(self._held))
         if not complete and len(self._held) < _MOST:
-            self._try_at = 2 * len(self._held)  # tiny fragments must not cost a walk each
+            self._try_at = min(2 * len(self._held), _MOST)  # tiny fragments must not cost a walk each
             return None
         return found
 
@@ -47,10 +49,15 @@ class HeaderReader:
         walk = splice.Walk(head, self._plan, splice.Onlooker())
         try:
             walk.run(0, len(head))
-            complete = walk.end < len(head)
+            complete = len(head) - walk.end >= _HEADER
         except BadInput as error:  # what cannot be read is for a worker to judge
             complete = error.reason is not Reason.TRUNCATED
-        return {span.tag: head[span.value : span.end].rstrip(b"\0 ") for span in walk.notes}, complete
+        return {span.tag: _plain(head[span.value : span.end], span.vr) for span in walk.notes}, complete
+
+
+def _plain(value: bytes, vr: str) -> bytes:
+    """Return a value without its padding (PS3.5 section 6.2); a binary one has none."""
+    return value if vr in _BINARY else value.rstrip(b"\0 ")
 
 
 def _plan(tags: frozenset[int], transfer_syntax: str) -> Plan | None:

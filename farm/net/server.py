@@ -32,7 +32,7 @@ _WAIT: Final = 0.1  # seconds without descriptors before the next connection is 
 class Caps:
     """How many there may be: transport connections in this process, associations of one peer in all processes.
 
-    A peer is an application entity title at an address; 0: no cap.
+    A peer is an application entity title at an address; `per_peer` 0: no cap.
     """
 
     connections: int = 512
@@ -59,7 +59,7 @@ class Server:
         self._service, self._port = service, port
         self._slots = port.slots or Slots(-1, processes=1, each=port.caps.connections)
         self._acceptors: dict[Acceptor, None] = {}  # in the order of their coming
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._handshakes: dict[asyncio.Task[None], None] = {}  # likewise
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
 
@@ -76,9 +76,12 @@ class Server:
         finally:
             self._loop.remove_reader(listener)
             sweeper.cancel()
+            for task in list(self._handshakes):
+                task.cancel()
             for acceptor in list(self._acceptors):
                 acceptor.abort()
-            await asyncio.sleep(0)
+                acceptor.hang_up()
+            await asyncio.sleep(0)  # the transports close
 
     @property
     def connections(self) -> int:
@@ -123,19 +126,24 @@ class Server:
                 sock.close()
                 continue
             task = self._loop.create_task(self._connected(sock))
-            self._handshakes.add(task)
-            task.add_done_callback(self._handshakes.discard)
+            self._handshakes[task] = None
+            task.add_done_callback(lambda task: self._handshakes.pop(task, None))
 
     def _listen_again(self) -> None:
         if self._port.listener.fileno() >= 0:
             self._loop.add_reader(self._port.listener, self._accept)
 
     def _make_room(self) -> bool:
-        """End the connection that has been longest without an association."""
+        """End the connection that has been longest without an association, or a TLS handshake."""
         for acceptor in self._acceptors:
             if not acceptor.is_seated:
-                acceptor.expire()
+                del self._acceptors[acceptor]  # at once: it must not make room for the next one too
+                acceptor.hang_up()
                 return True
+        for task in self._handshakes if self._port.tls else ():
+            del self._handshakes[task]
+            task.cancel()
+            return True
         return False
 
     async def _connected(self, sock: socket.socket) -> None:
@@ -163,6 +171,8 @@ class Server:
     async def _drain(self, seconds: float) -> None:
         """Wait for those that are in the middle of a request."""
         until = self._loop.time() + seconds
+        for acceptor in list(self._acceptors):
+            acceptor.retire()
         while any(acceptor.is_busy for acceptor in self._acceptors):
             self._changed.clear()
             with suppress(TimeoutError):
