@@ -45,6 +45,8 @@ class Reason(StrEnum):
     # The release gate looked at the output and did not let it go.
     GATE_REVIEW = "gate-review"
     GATE_WITHHOLD = "gate-withhold"
+    # A peer does not take it.
+    NOT_ACCEPTED = "not-accepted"
     # It changed, or it collides with another instance.
     SOURCE_CHANGED = "source-changed"
     SOURCE_GONE = "source-gone"
@@ -67,6 +69,10 @@ class Reason(StrEnum):
     STORAGE_ERROR = "storage-error"
     DATABASE_AWAY = "database-away"
     BROKER_AWAY = "broker-away"
+    PEER_AWAY = "peer-away"
+    PEER_REFUSED = "peer-refused"
+    PEER_ABORTED = "peer-aborted"
+    PEER_PROTOCOL = "peer-protocol"
     LEASE_LOST = "lease-lost"
     SERVER_FAILED = "server-failed"
 
@@ -92,6 +98,7 @@ MEANING: dict[Reason, str] = {
     Reason.PIXELS_AT_RISK: "The pixels may show identifying text and the recipe does not let such instances pass.",
     Reason.GATE_REVIEW: "Something that may identify was found in the output: a person has to look.",
     Reason.GATE_WITHHOLD: "The output still holds a value that had to go, or is not what it claims to be.",
+    Reason.NOT_ACCEPTED: "The peer takes neither the SOP class nor a transfer syntax that the instance can be sent in.",
     Reason.SOURCE_CHANGED: "The source changed while it was read.",
     Reason.SOURCE_GONE: "The source was there when it was found and is gone or unreadable now.",
     Reason.CONFLICT: "Another instance with the same SOP Instance UID and different content was released first.",
@@ -110,6 +117,10 @@ MEANING: dict[Reason, str] = {
     Reason.STORAGE_ERROR: "The storage answered with an error.",
     Reason.DATABASE_AWAY: "Postgres does not answer.",
     Reason.BROKER_AWAY: "The broker does not answer.",
+    Reason.PEER_AWAY: "The DICOM peer cannot be reached, or does not answer in time.",
+    Reason.PEER_REFUSED: "The DICOM peer refuses the association, or all that was proposed to it.",
+    Reason.PEER_ABORTED: "The DICOM peer ended the association before the work was done.",
+    Reason.PEER_PROTOCOL: "The DICOM peer sent what the standard does not allow.",
     Reason.LEASE_LOST: "The lease ended before the work did; another worker has it.",
     Reason.SERVER_FAILED: "An embedded server did not start.",
 }
