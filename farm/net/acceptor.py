@@ -140,7 +140,7 @@ class Acceptor(asyncio.BufferedProtocol):
         self._asked: tuple[Context, Command, bytearray] | None = None
         self._task: asyncio.Task[None] | None = None
         self._event_id = 0
-        self._retires = False
+        self._retires = self._is_over = False
         self._loop = asyncio.get_running_loop()
         self.address = ""
         self.slot: int | None = None
@@ -221,7 +221,8 @@ class Acceptor(asyncio.BufferedProtocol):
         self.abort()
 
     def abort(self) -> None:
-        """End the association by an A-ABORT."""
+        """End the association by an A-ABORT, and act on nothing that came behind its cause."""
+        self._is_over = True
         with suppress(Misuse):
             self._core.abort()
         self._drop()
@@ -276,6 +277,8 @@ class Acceptor(asyncio.BufferedProtocol):
             self.deadline = min(self.deadline, self._loop.time() + self._service.deadlines.request)
 
     def _happened(self, event: Event) -> None:
+        if self._is_over:
+            return
         if isinstance(event, Data):
             self._data(event.data, last=event.last)
         elif isinstance(event, Message):
@@ -329,7 +332,7 @@ class Acceptor(asyncio.BufferedProtocol):
         elif command.field == Field.C_STORE_RQ and command.has_data:
             self._store_requested(context, command)
         elif command.field == Field.C_ECHO_RQ:
-            self._core.send(context.id, command.response(Status.SUCCESS))
+            self._respond(context, command.response(Status.SUCCESS))
         elif command.field == Field.N_ACTION_RQ and command.has_data:
             self._asked = (context, command, bytearray())
         elif not command.is_response and command.field != Field.C_CANCEL_RQ:
@@ -337,7 +340,7 @@ class Acceptor(asyncio.BufferedProtocol):
                 self._store = _Store(context, command, self._arriving(context, command))
                 self._store.status = Status.UNRECOGNIZED_OPERATION
             else:
-                self._core.send(context.id, command.response(Status.UNRECOGNIZED_OPERATION))
+                self._respond(context, command.response(Status.UNRECOGNIZED_OPERATION))
 
     def _arriving(self, context: Context, command: Command) -> Arriving:
         assert self._request is not None  # noqa: S101 - there is an association
@@ -407,11 +410,15 @@ class Acceptor(asyncio.BufferedProtocol):
         self._flush()
 
     def _answer(self, store: _Store, status: int) -> None:
-        """Send the response, if there still is someone to send it to."""
+        """End a C-STORE by its response."""
         self._store = None
-        with suppress(Misuse):
-            self._core.send(store.context.id, store.command.response(status))
+        self._respond(store.context, store.command.response(status))
         self.deadline = self._loop.time() + self._service.deadlines.idle
+
+    def _respond(self, context: Context, command: Command, data: bytes = b"") -> None:
+        """Send a message, if there still is someone to send it to."""
+        with suppress(Misuse):
+            self._core.send(context.id, command, data)
 
     # Storage commitment.
 
@@ -449,8 +456,7 @@ class Acceptor(asyncio.BufferedProtocol):
             Tag.AFFECTED_SOP_CLASS: command.sop_class,
             Tag.AFFECTED_SOP_INSTANCE: command.sop_instance,
         }
-        with suppress(Misuse):
-            self._core.send(context.id, command.response(status, values))
+        self._respond(context, command.response(status, values))
         self._flush()
 
     def _report(self, context: Context, command: Command, event_type: int, data: bytes) -> None:
@@ -463,6 +469,5 @@ class Acceptor(asyncio.BufferedProtocol):
             Tag.EVENT_TYPE: event_type,
             Tag.DATA_SET_TYPE: 1,
         }
-        with suppress(Misuse):
-            self._core.send(context.id, Command(field=Field.N_EVENT_REPORT_RQ, values=values), data)
+        self._respond(context, Command(field=Field.N_EVENT_REPORT_RQ, values=values), data)
         self._flush()

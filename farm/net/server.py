@@ -59,7 +59,7 @@ class Server:
         self._service, self._port = service, port
         self._slots = port.slots or Slots(-1, processes=1, each=port.caps.connections)
         self._acceptors: dict[Acceptor, None] = {}  # in the order of their coming
-        self._handshakes: dict[asyncio.Task[None], None] = {}  # likewise
+        self._coming: dict[Acceptor, asyncio.Task[None]] = {}  # likewise: accepted, and not opened yet
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
 
@@ -76,7 +76,7 @@ class Server:
         finally:
             self._loop.remove_reader(listener)
             sweeper.cancel()
-            for task in list(self._handshakes):
+            for task in list(self._coming.values()):
                 task.cancel()
             for acceptor in list(self._acceptors):
                 acceptor.abort()
@@ -86,12 +86,13 @@ class Server:
     @property
     def connections(self) -> int:
         """Return how many transport connections there are."""
-        return len(self._acceptors) + len(self._handshakes)
+        return len(self._acceptors) + len(self._coming)
 
     # What the associations ask.
 
     def opened(self, acceptor: Acceptor) -> None:
         """Count a transport connection."""
+        self._coming.pop(acceptor, None)
         self._acceptors[acceptor] = None
 
     def seat(self, acceptor: Acceptor, title: str) -> bool:
@@ -125,9 +126,8 @@ class Server:
             if self.connections >= self._port.caps.connections and not self._make_room():
                 sock.close()
                 continue
-            task = self._loop.create_task(self._connected(sock))
-            self._handshakes[task] = None
-            task.add_done_callback(lambda task: self._handshakes.pop(task, None))
+            acceptor = Acceptor(self._service, self)
+            self._coming[acceptor] = self._loop.create_task(self._connected(acceptor, sock))
 
     def _listen_again(self) -> None:
         if self._port.listener.fileno() >= 0:
@@ -140,18 +140,17 @@ class Server:
                 del self._acceptors[acceptor]  # at once: it must not make room for the next one too
                 acceptor.hang_up()
                 return True
-        for task in self._handshakes if self._port.tls else ():
-            del self._handshakes[task]
-            task.cancel()
-            return True
-        return False
+        if not self._coming or not self._port.tls:
+            return False
+        self._coming.pop(next(iter(self._coming))).cancel()
+        return True
 
-    async def _connected(self, sock: socket.socket) -> None:
+    async def _connected(self, acceptor: Acceptor, sock: socket.socket) -> None:
         """Put a protocol on an accepted socket, behind TLS where that is asked for."""
         port = self._port
         try:
             await self._loop.connect_accepted_socket(
-                lambda: Acceptor(self._service, self),
+                lambda: acceptor,
                 sock,
                 ssl=port.tls,
                 ssl_handshake_timeout=port.handshake_seconds if port.tls else None,
@@ -159,6 +158,8 @@ class Server:
         except (OSError, ConnectionError, TimeoutError):  # a handshake that failed is the peer's affair
             log.info("a connection ended before its association")
             sock.close()
+        finally:
+            self._coming.pop(acceptor, None)
 
     async def _sweep(self) -> None:
         """End what takes too long; one look at all for each tick costs less than a timer for each PDU."""
