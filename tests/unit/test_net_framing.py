@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farm.net.association import Association, Data, Limits, Message
+from farm.net.errors import AbortReason
 from farm.net.machine import State
 
 _KIB = 1024
@@ -164,18 +165,31 @@ def test_limits_hold_to_the_byte(kind: int, most: int) -> None:
         b"\0\0\0\1\1\3",
         b"\0\0\0\3\1\3",
         b"\xff\xff\xff\xff\1\3",
+        b"\0\0\0\0" + bytes(20),
+        b"\0\0\0\1\1" + bytes(20),
         b"\0\0\0\2\1\1" + b"\0\0\0\2",
         b"\0\0\0\2\1\1" + b"\0\0\0\3\1\3",
     ],
-    ids=["no header", "cut header", "length 0", "length 1", "beyond", "4 GiB", "cut second", "second beyond"],
+    ids=[
+        "no header",
+        "cut header",
+        "length 0",
+        "length 1",
+        "beyond",
+        "4 GiB",
+        "0 of more",
+        "1 of more",
+        "cut second",
+        "second beyond",
+    ],
 )
 def test_value_has_to_lie_within_its_pdu(values: bytes) -> None:
     """Were a value longer than its PDU, the next PDU's header would be read as somebody's pixels."""
     association = pdus.brought(State.ESTABLISHED, is_requestor=False)
-    said = association.receive(pdus.p_data(values) + pdus.ECHO_BYTES)
-    assert association.state is State.AWAITING_CLOSE
+    said = association.receive(pdus.p_data(values))
+    assert association.state is State.AWAITING_CLOSE  # at once, whatever follows
     assert not any(isinstance(one, Message) for one in said)
-    assert [pdu[0] for pdu in pdus.cut(association.outgoing())] == [7]
+    assert association.outgoing() == pdus.header(7, 4) + bytes((0, 0, 2, AbortReason.INVALID_PARAMETER))
 
 
 def test_data_sets_are_views_of_what_came() -> None:
