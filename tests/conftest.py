@@ -8,4 +8,6 @@ pytest_plugins = [
     "fix_farm",
     "fix_celery",
     "fix_cli",
+    "fix_scp",
+    "fix_peers",
 ]

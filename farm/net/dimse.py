@@ -182,8 +182,10 @@ def decode(data: bytes) -> Command:
             raise Violation(AbortReason.INVALID_PARAMETER)
         group, tag, length = _ELEMENT.unpack_from(data, at)
         at += 8 + length
-        if group or at > end:
+        if at > end:
             raise Violation(AbortReason.INVALID_PARAMETER)
+        if group:
+            continue  # DCMTK, and so Orthanc, adds the list of failed instances to the command of a C-GET response
         if tag in _NUMBERS:
             if length == 2:
                 values[tag] = int.from_bytes(data[at - 2 : at], "little")

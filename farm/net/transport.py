@@ -60,7 +60,7 @@ class Wire(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin: note the open transport, and set it up."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=0)  # what is not yet in the kernel is one batch at most
+        self._transport.set_write_buffer_limits(high=BATCH)  # two batches at most wait for the kernel
         self._socket = transport.get_extra_info("socket")
         if self._socket is not None and self._socket.family in {socket.AF_INET, socket.AF_INET6}:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
