@@ -166,7 +166,7 @@ class Peer:
         while not self._waiting:
             try:
                 data = await self._reader.read(65_536)
-            except ConnectionResetError:
+            except (ConnectionResetError, ssl.SSLError):
                 data = b""
             self._waiting += self.core.receive(data) if data else self.core.transport_closed()
             if not data and not self._waiting:
