@@ -35,6 +35,11 @@ SUMMARIES = {
     "lookup": "Tell what a pseudonym or a new UID was before.",
     "up": "Keep the farm on: servers, worker and Flower.",
     "down": "Stop what `farm up --background` has started.",
+    "echo": "Verify that a DICOM peer answers.",
+    "find": "Query a DICOM peer.",
+    "get": "Retrieve instances from a DICOM peer, as they are.",
+    "move": "Have a DICOM peer send instances elsewhere.",
+    "store": "Send instances to a DICOM peer.",
 }
 
 

@@ -1,0 +1,117 @@
+"""The commands that speak to a peer, against DCMTK's archive and storage SCP."""
+
+from __future__ import annotations
+
+import csv
+import io
+import stat
+from pathlib import Path
+
+import pytest
+from fix_cli import Cli
+from fix_peers import Certificates, Peers, Running, free_port
+
+from farm.cli.statuses import Status
+from farm.net import sending
+from tests import generate
+
+pytestmark = pytest.mark.interop
+COUNT = 6
+
+
+def called(running: Running) -> str:
+    """Return a peer as the command line names it."""
+    return f"{running.title}@127.0.0.1:{running.port}"
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    """Return a folder of instances of two studies, and a file that is none."""
+    folder = tmp_path / "scans" / "deeper"
+    folder.mkdir(parents=True)
+    for number in range(COUNT):
+        made = generate.ct(number % 2, number, side=16, elements=40)
+        (folder / f"{number}").write_bytes(generate.encode(made))
+    (folder / "notes.txt").write_text("not an instance, but long enough to be looked at")
+    return folder.parent
+
+
+def test_instances_go_to_an_archive_and_come_back(cli: Cli, peers: Peers, scans: Path, tmp_path: Path) -> None:
+    """Lost otherwise: the commands would not fit together, or would change instances."""
+    target = peers.storescp(title="TARGET")
+    archive = peers.dcmqrscp(destinations={"TARGET": target.port})
+    peer = called(archive)
+    assert cli("echo", peer).status == Status.DONE
+    sent = cli("store", peer, scans, "--recursive", "-j", "3", "--json")
+    assert sent.status == Status.QUARANTINED
+    assert sent.json == {"sent": COUNT, "failed": 1, "outcomes": {"0x0000": COUNT, "not-dicom": 1}}
+    found = cli("find", peer, "-k", "StudyInstanceUID", "-k", "PatientID", "--csv")
+    rows = list(csv.DictReader(io.StringIO(found.out)))
+    assert [list(row) for row in rows] == [["StudyInstanceUID", "PatientID"]] * 2
+    into = tmp_path / "back"
+    got = cli("get", peer, "--into", into, "-k", f"PatientID={rows[0]['PatientID']}")
+    assert (got.status, len(list(into.iterdir()))) == (Status.DONE, COUNT // 2)
+    uid = rows[1]["StudyInstanceUID"]
+    got = cli("get", peer, "--into", into, "-k", f"StudyInstanceUID={uid}", "--json")
+    assert got.json == {"completed": COUNT // 2, "failed": 0, "status": 0}
+    moved = cli("move", peer, "--to", "TARGET", "-k", "PatientID=*", "--json")
+    assert moved.json == {"entities": 2, "completed": COUNT, "failed": 0, "status": 0}
+    assert len(list(target.folder.iterdir())) == COUNT
+
+
+def test_what_comes_is_for_its_owner_alone_and_named_by_nothing_of_it(
+    cli: Cli, peers: Peers, scans: Path, tmp_path: Path
+) -> None:
+    """Lost otherwise: originals would lie open, or tell whose they are by their names."""
+    archive = peers.dcmqrscp()
+    cli("store", called(archive), scans, "-r")
+    into = tmp_path / "back"
+    cli("get", called(archive), "--into", into, "-k", "PatientID=*")
+    kept = {path: sending.read(path).sop_instance for path in into.iterdir()}
+    original = {sending.read(path).sop_instance for path in scans.rglob("*") if path.is_file() and not path.suffix}
+    assert set(kept.values()) == original
+    for path, uid in kept.items():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert uid not in path.name
+        number, digest = path.stem.split("-")
+        assert (len(number), len(digest)) == (6, 16)
+
+
+def test_a_folder_is_entered_on_request_alone(cli: Cli, peers: Peers, scans: Path) -> None:
+    """Lost otherwise: a slip of the hand would send an archive away."""
+    target = peers.storescp()
+    assert cli("store", called(target), scans).status == Status.USAGE
+    assert not list(target.folder.iterdir())
+
+
+@pytest.mark.parametrize("command", [("echo",), ("find",), ("get", "--into", "x", "-k", "PatientID=1")])
+def test_a_peer_that_is_away_is_one_line(cli: Cli, command: tuple[str, ...]) -> None:
+    """Lost otherwise: a script could not tell a peer that is away from an empty answer."""
+    said = cli(command[0], f"NOBODY@127.0.0.1:{free_port()}", *command[1:])
+    assert said.status == Status.AWAY
+    assert said.out == ""
+    assert said.err.startswith("farm: peer-away: ")
+    assert said.err.count("\n") == 1
+
+
+def test_a_peer_that_refuses_says_so(cli: Cli, peers: Peers) -> None:
+    """Lost otherwise: a service that the peer does not have would look like a network that is down."""
+    said = cli("find", called(peers.storescp()))
+    assert said.status == Status.AWAY
+    assert "peer-refused" in said.err
+
+
+def test_a_peer_is_named_in_full(cli: Cli) -> None:
+    """Lost otherwise: a missing port would be guessed."""
+    assert cli("echo", "ORTHANC@localhost").status == Status.USAGE
+    assert cli("find", "A@localhost:104", "-k", "NoSuchKeyword=1").status == Status.USAGE
+
+
+def test_tls_by_options(cli: Cli, peers: Peers, certificates: Certificates) -> None:
+    """Lost otherwise: TLS could be had from Python alone."""
+    server = certificates.server
+    target = peers.storescp("+tls", str(server.key), str(server.certificate), "+cf", str(certificates.authority))
+    mine = ("--tls-cert", certificates.client.certificate, "--tls-key", certificates.client.key or "")
+    assert cli("echo", called(target), "--tls-ca", certificates.authority, *mine).status == Status.DONE
+    assert cli("echo", called(target), "--no-tls-verify", *mine).status == Status.DONE
+    assert cli("echo", called(target), "--tls-ca", certificates.authority).status == Status.AWAY
