@@ -52,9 +52,9 @@ def connect(url: str) -> psycopg.Connection:
         return conn
 
 
-def load_queries(package: str) -> dict[str, LiteralString]:
-    """Return the queries of a package's `queries.sql` by name."""
-    _, *parts = _NAME.split(resources.files(package).joinpath("queries.sql").read_text("utf-8"))
+def load_queries(package: str, file: str = "queries.sql") -> dict[str, LiteralString]:
+    """Return the queries of a package's `queries.sql`, or of another file of its, by name."""
+    _, *parts = _NAME.split(resources.files(package).joinpath(file).read_text("utf-8"))
     names, texts = parts[::2], parts[1::2]
     if len(set(names)) != len(names):
         raise ValueError(f"{package}: two queries have one name")

@@ -244,14 +244,16 @@ def _target(source: Part10, dialect: Dialect) -> syntaxes.TransferSyntax:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """What the crawler wants to know of an instance for routing; `series` is the original UID, for a keyed id alone."""
+    """What the first bytes tell of an instance, for routing; the UIDs are the original ones, for keyed ids alone."""
 
     syntax: str
+    study: bytes | None = field(repr=False)
     series: bytes | None = field(repr=False)
+    instance: bytes | None = field(repr=False)
     frames: int
 
 
-_SURVEYED = frozenset({SERIES, FRAMES})
+_SURVEYED = frozenset({SOP_INSTANCE, STUDY, SERIES, FRAMES})
 
 
 @cache
@@ -265,16 +267,18 @@ def survey(head: bytes) -> Survey:
     Only what the first bytes show for certain is an error: a data set that cannot be read is the worker's to judge.
     """
     source = part10.parse(head)
-    series, frames = None, 1
+    seen: dict[int, bytes] = {}
     if not source.syntax.deflated:
         walk = splice.Walk(head, _survey_plan(source.dialect), splice.Onlooker())
         # The head may end inside an element, or the data set be broken: what was seen so far is enough.
         with suppress(BadInput):
             walk.run(source.start, len(head))
-        for span in walk.notes:
-            value = head[span.value : span.end].strip(b"\0 ")
-            if span.tag == SERIES:
-                series = value or None
-            elif value.isdigit() and len(value) < _FRAMES_DIGITS:
-                frames = int(value)
-    return Survey(syntax=source.syntax.uid, series=series, frames=frames)
+        seen = {span.tag: head[span.value : span.end].strip(b"\0 ") for span in walk.notes}
+    frames = seen.get(FRAMES, b"")
+    return Survey(
+        syntax=source.syntax.uid,
+        study=seen.get(STUDY) or None,
+        series=seen.get(SERIES) or None,
+        instance=seen.get(SOP_INSTANCE) or None,
+        frames=int(frames) if frames.isdigit() and len(frames) < _FRAMES_DIGITS else 1,
+    )

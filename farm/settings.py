@@ -36,6 +36,8 @@ FIELDS_DOC: dict[str, str] = {
     "read_limit_bytes": "Instances up to this size are read into memory; larger ones are mapped.",
     "inflate_limit_bytes": "A deflated data set may inflate to this size at most.",
     "inflate_ratio": "A deflated data set may inflate by this factor at most.",
+    "study_quiet_seconds": "A study of which nothing arrived for this time is closed; a late arrival opens it again.",
+    "spool_retention_seconds": "What arrived stays in the spool for this time after it was done or skipped.",
     "embedded_user": "As root, the embedded servers run as this user.",
     "flower_port": "Port of Flower on loopback for `farm up`; 0: any free port.",
     "log_level": "Level of the program's own log (DEBUG, INFO, WARNING, ERROR).",
@@ -75,6 +77,8 @@ class Settings:
     read_limit_bytes: int = 64 << 20
     inflate_limit_bytes: int = 2 << 30
     inflate_ratio: int = 200
+    study_quiet_seconds: int = 60
+    spool_retention_seconds: int = 86_400
     embedded_user: str = "nobody"
     flower_port: int = 5555
     log_level: str = "INFO"

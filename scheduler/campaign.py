@@ -1,4 +1,4 @@
-"""One run from its first crawl to its end, on one machine: what `farm run` does.
+"""One run on one machine, from the first of its instances to its end: what `farm run`, `scp` and `harvest` do.
 
 The loop holds nothing that matters. Whatever it knows it asks the ledger, so it may be killed at any moment and begun
 again with the same command, which recalls what the broker still holds and goes on. Dead embedded servers, a dead worker
@@ -9,32 +9,33 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from farm.database import connect, migrate
 from farm.deid.keys import ProjectKey
-from farm.errors import BadRecipe, FarmError, Reason, Unavailable, place_of
+from farm.errors import BadRecipe, Reason, Unavailable
 from farm.queue import Publisher, Sealer, Session, make_app
 from farm.registry import Vault, load_or_create
 from farm.sources import FolderSource
 from farm.stores import LocalStore
-from scheduler.crawl import Crawl
+from scheduler.crawl import Crawl, CrawlThread
 from scheduler.feeder import Feeder
 from scheduler.patience import Patience
 from scheduler.servers import Servers
 from scheduler.worker_process import WorkerProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import threading
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from farm.ledger import Progress, Run
     from farm.recipe.recipe import Recipe
     from farm.settings import Settings
+    from scheduler.intake import Intake
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,17 @@ def run_folder(  # noqa: PLR0913 - an order, and how to talk to whoever gave it
     """
     check_apart(source, destination)
     opened = FolderSource(source)
+    with desk_of(settings) as (desk, servers):
+        run = open_run(desk, source, destination, recipe)
+        crawl = Crawl(opened, desk.sealer, run.source_key, run.id)
+        intake = CrawlThread(crawl, desk.session(settings.patience_seconds))
+        with closing(Campaign(desk, servers, run, intake)) as campaign:
+            return campaign.run(on_progress, stop)
+
+
+@contextmanager
+def desk_of(settings: Settings) -> Iterator[tuple[Desk, Servers]]:
+    """Start the servers that the settings do not name, and give the keys with the settings that name them all."""
     with ExitStack() as stack:
         servers = Servers(settings)
         stack.callback(servers.stop)
@@ -87,12 +99,7 @@ def run_folder(  # noqa: PLR0913 - an order, and how to talk to whoever gave it
         settings = replace(settings, database_url=database_url, broker_url=broker_url)
         key = ProjectKey(load_or_create(settings.project_key_path, "project").secret)
         vault = Vault(load_or_create(settings.vault_key_path, "vault").secret)
-        desk = Desk(settings=settings, key=key, vault=vault)
-        run = open_run(desk, source, destination, recipe)
-        crawl = Crawl(opened, desk.sealer, run.source_key, run.id)
-        campaign = Campaign(desk, servers, run, crawl)
-        stack.callback(campaign.close)
-        return campaign.run(on_progress, stop)
+        yield Desk(settings=settings, key=key, vault=vault), servers
 
 
 def check_apart(source: Path, destination: Path) -> None:
@@ -175,9 +182,12 @@ def _mark(store: LocalStore, project: str, recipe_digest: str, released: int) ->
 
 
 class Campaign:
-    """The loop around one run: crawl, feed, recover, and watch over servers and worker."""
+    """The loop around one run: bring in, feed, recover, and watch over servers and worker."""
 
-    def __init__(self, desk: Desk, servers: Servers, run: Run, crawl: Crawl) -> None:
+    def __init__(
+        self, desk: Desk, servers: Servers, run: Run, intake: Intake, *, patience: float | None = None
+    ) -> None:
+        """Take what brings the instances in, and for how long to wait for what is away (None: as the settings say)."""
         settings = desk.settings
         self._servers = servers
         self._run = run
@@ -185,14 +195,14 @@ class Campaign:
         self._publisher = Publisher(make_app(settings.broker_url, settings))
         self._feeder = Feeder(run.id, self._publisher, settings)
         self._worker = WorkerProcess(settings)
-        self._patience = Patience(settings.patience_seconds)
-        self._crawl = CrawlThread(crawl, desk.session(settings.patience_seconds))
+        self._patience = Patience(settings.patience_seconds if patience is None else patience)
+        self._intake = intake
         self._mended = 0.0
 
     def run(self, on_progress: Callable[[Progress], None], stop: threading.Event) -> Summary:
         """Work until the run ends, `stop` is set or patience is over; return how it stands."""
         self._session.call(lambda tables: tables.ledger.recall(self._run.id))
-        self._crawl.start()
+        self._intake.start()
         trouble: Reason | None = None
         while not stop.wait(_TICK):
             trouble, progress = self._round()
@@ -209,22 +219,22 @@ class Campaign:
         return Summary(
             run_id=self._run.id,
             is_new=self._run.is_new,
-            found=self._crawl.new,
+            found=self._intake.new,
             progress=progress,
-            left_out=self._crawl.counters,
+            left_out=self._intake.counters,
             trouble=None if progress.state == "complete" else trouble,
         )
 
     def close(self) -> None:
-        """End the worker and the crawl, whatever happened."""
+        """End the worker and the intake, whatever happened."""
         self._worker.stop()
-        self._crawl.stop()
+        self._intake.stop()
         self._publisher.close()
         self._session.close()
 
     def _round(self) -> tuple[Reason | None, Progress | None]:
         """Do everything that is due; return what is away, if anything, and how the run stands, if it can be told."""
-        self._crawl.check()
+        self._intake.check()
         try:
             self._mend()
             if self._session.call(lambda tables: self._feeder.feed(tables.ledger, time.monotonic())):
@@ -250,56 +260,9 @@ class Campaign:
 
     def _drain(self) -> None:
         """Let the worker finish what it has in hand; the rest goes back to wait for another call."""
-        self._crawl.stop()
+        self._intake.stop()
         self._session.call(lambda tables: tables.ledger.recall(self._run.id))
         self._worker.stop()
-
-
-class CrawlThread:
-    """The crawl beside the loop; what ends it early is raised by `check`, in the loop's thread."""
-
-    def __init__(self, crawl: Crawl, session: Session) -> None:
-        self._crawl = crawl
-        self._session = session
-        self._halt = threading.Event()
-        self._error: FarmError | None = None
-        self._thread = threading.Thread(target=self._run, name="crawl", daemon=True)
-
-    @property
-    def new(self) -> int:
-        """Return how many instances were brought in."""
-        return self._crawl.new
-
-    @property
-    def counters(self) -> dict[str, int]:
-        """Return what was met so far."""
-        return self._crawl.counters.to_dict()
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def check(self) -> None:
-        """Raise what ended the crawl, if something did."""
-        if self._error is not None:
-            raise self._error
-
-    def stop(self) -> None:
-        """End the crawl at its next thousand."""
-        self._halt.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            self._crawl.run(self._session, self._halt)
-        except FarmError as error:
-            self._error = error
-        except Exception as error:  # noqa: BLE001 - a thread's traceback would print paths
-            log.error("the crawl failed: %s", place_of(error))  # noqa: TRY400 - likewise
-            self._error = BadRecipe(Reason.INTERNAL_ERROR, "The crawl failed; the log names the place in the code")
-        finally:
-            self._session.close()
 
 
 def _trouble(progress: Progress) -> Reason | None:

@@ -7,19 +7,21 @@ once; what the survey cannot judge goes to a worker like the rest, which looks a
 
 from __future__ import annotations
 
+import logging
+import threading
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from farm.errors import BadInput, Reason
+from farm.errors import BadInput, BadRecipe, FarmError, Reason, place_of
 from farm.ledger import Found
 from farm.pipeline import survey
 from farm.sources import Counters
 
 if TYPE_CHECKING:
-    import threading
-
     from farm.queue import Sealer, Session
     from farm.sources import Entry, FolderSource
+
+log = logging.getLogger(__name__)
 
 _BATCH = 1000
 
@@ -65,3 +67,50 @@ class Crawl:
         except BadInput as error:
             return None, error.reason
         return (None if series is None else self._sealer.series(series)), None
+
+
+class CrawlThread:
+    """The crawl beside a campaign's loop; what ends it early is raised by `check`, in the loop's thread."""
+
+    def __init__(self, crawl: Crawl, session: Session) -> None:
+        self._crawl = crawl
+        self._session = session
+        self._halt = threading.Event()
+        self._error: FarmError | None = None
+        self._thread = threading.Thread(target=self._run, name="crawl", daemon=True)
+
+    @property
+    def new(self) -> int:
+        """Return how many instances were brought in."""
+        return self._crawl.new
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Return what was met so far."""
+        return self._crawl.counters.to_dict()
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise what ended the crawl, if something did."""
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """End the crawl at its next thousand."""
+        self._halt.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._crawl.run(self._session, self._halt)
+        except FarmError as error:
+            self._error = error
+        except Exception as error:  # noqa: BLE001 - a thread's traceback would print paths
+            log.error("the crawl failed: %s", place_of(error))  # noqa: TRY400 - likewise
+            self._error = BadRecipe(Reason.INTERNAL_ERROR, "The crawl failed; the log names the place in the code")
+        finally:
+            self._session.close()

@@ -2,6 +2,7 @@
 
 from farm.ledger.ledger import Ledger
 from farm.ledger.values import (
+    Arrived,
     Claim,
     Done,
     Failed,
@@ -16,10 +17,13 @@ from farm.ledger.values import (
     Quarantined,
     Run,
     Skipped,
+    Studies,
+    Swept,
     Waiting,
 )
 
 __all__ = [
+    "Arrived",
     "Claim",
     "Done",
     "Failed",
@@ -35,5 +39,7 @@ __all__ = [
     "Quarantined",
     "Run",
     "Skipped",
+    "Studies",
+    "Swept",
     "Waiting",
 ]

@@ -27,14 +27,14 @@ from farm.database import Database, load_queries
 from farm.errors import BadRecipe, Reason, Unavailable
 from farm.ledger.encoding import encode, trouble_of
 from farm.ledger.packing import Limits, Waiter, pack
-from farm.ledger.values import Claim, InQuarantine, Lease, Leased, Parcel, Progress, Run, Waiting
+from farm.ledger.values import Claim, InQuarantine, Lease, Leased, Parcel, Progress, Run, Studies, Swept, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import psycopg
 
-    from farm.ledger.values import Found, Outcome
+    from farm.ledger.values import Arrived, Found, Outcome
 
 _QUERIES: Final = load_queries("farm.ledger")
 _STAGED: Final = ["int8", "int8", "bytea", "bytea", "bytea", "text", "text"]
@@ -100,6 +100,62 @@ class Ledger:
     def crawled(self, run_id: int, counters: Mapping[str, int]) -> None:
         """Note that the source has been seen to its end, and what was counted on the way."""
         self._db.run("crawled", {"run_id": run_id, "counters": Jsonb(dict(counters))})
+
+    # What arrives by itself.
+
+    def arrive(self, run_id: int, arrived: Sequence[Arrived]) -> None:
+        """Add instances that lie in the spool; when this returns, they are on the disk. A repeated call adds nothing.
+
+        A run takes them in whatever state it is: one that was complete goes on, one that is paused keeps them.
+        """
+        if not arrived:
+            return
+        values = {
+            "run_id": run_id,
+            "sizes": [item.size for item in arrived],
+            "mtimes": [item.mtime_ns for item in arrived],
+            "locator_keys": [item.locator_key for item in arrived],
+            "locators_sealed": [item.locator_sealed for item in arrived],
+            "series_keys": [item.series_key or b"" for item in arrived],
+            "routes": [item.route for item in arrived],
+            "names": [item.name for item in arrived],
+            "instance_keys": [item.instance_key for item in arrived],
+            "study_keys": [item.study_key or b"" for item in arrived],
+        }
+        self._db.rows("arrive", values)
+
+    def listening(self, run_id: int) -> None:
+        """Note that instances may arrive: the run is not complete, whatever has ended so far."""
+        self._db.run("listening", {"run_id": run_id})
+
+    def holds(self, run_id: int, instance_keys: Sequence[bytes]) -> set[bytes]:
+        """Return those of the instances (keyed SOP Instance UIDs) that have arrived in the run."""
+        return {key for (key,) in self._db.rows("holds", {"run_id": run_id, "keys": list(instance_keys)})}
+
+    def close_studies(self, run_id: int, quiet_s: float) -> int:
+        """Close the studies of which nothing arrived for this time; return how many. A late arrival opens one again."""
+        return int(self._db.value("close_studies", {"run_id": run_id, "quiet": quiet_s}))
+
+    def studies(self, run_id: int) -> Studies:
+        """Count the studies of which something has arrived; it costs no more for 10^6 closed ones."""
+        [studies] = self._db.objects(Studies, "studies", {"run_id": run_id})
+        return studies
+
+    def sweep(self, run_id: int, older_than_s: float, most: int, after_id: int = 0) -> Swept:
+        """Forget the spooled files of instances that were done or skipped this long ago; the caller removes them then.
+
+        Looks at no more than `most` files, from the one after `after_id` on; quarantined instances keep theirs.
+        """
+        values = {"run_id": run_id, "older_than": older_than_s, "most": most, "after_id": after_id}
+        [(names, last_id, _)] = self._db.rows("sweep", values)
+        return Swept(names=tuple(names), last_id=last_id or 0)
+
+    def spooled(self, run_id: int) -> Iterator[str]:
+        """Yield the names of the files in the spool that belong to an instance."""
+        after_id = 0
+        while rows := self._db.rows("spooled", {"run_id": run_id, "after_id": after_id, "most": _PAGE}):
+            yield from (name for _, name in rows)
+            after_id = rows[-1][0]
 
     # What sends them out.
 

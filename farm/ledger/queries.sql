@@ -335,3 +335,110 @@ JOIN ledger.runs r ON r.id = o.run_id
 WHERE o.run_id = %(run_id)s AND o.instance_id > %(after_id)s
 ORDER BY o.instance_id
 LIMIT %(most)s
+
+-- name: arrive
+-- Ids are drawn first, so that no row has to be found again. The same arrivals may be given twice, where nobody knows
+-- whether the first commit came through: what has its row keeps it, and nothing else is touched. `IN ... IS TRUE` is
+-- looked up in a hash, where a join would compare each row with each. Keys are inserted in one order everywhere, so that
+-- two processes never wait for each other.
+WITH given AS MATERIALIZED (
+    SELECT nextval('ledger.instances_id_seq') AS id, g.*
+    FROM unnest(
+        %(sizes)b::bigint[], %(mtimes)b::bigint[], %(locator_keys)b::bytea[], %(locators_sealed)b::bytea[],
+        %(series_keys)b::bytea[], %(routes)b::text[], %(names)b::text[], %(instance_keys)b::bytea[],
+        %(study_keys)b::bytea[]
+    ) AS g (size, mtime_ns, locator_key, locator_sealed, series_key, route, name, instance_key, study_key)
+), fresh AS (
+    INSERT INTO ledger.instances (id, run_id, size, mtime_ns, locator_key, locator_sealed, series_key, route)
+    OVERRIDING SYSTEM VALUE
+    SELECT id, %(run_id)s, size, mtime_ns, locator_key, locator_sealed, series_key, route FROM given
+    ON CONFLICT (run_id, locator_key) DO NOTHING
+    RETURNING id, size, series_key, route
+), kept AS MATERIALIZED (
+    SELECT id, name, instance_key, nullif(study_key, '') AS study_key FROM given
+    WHERE (id IN (SELECT id FROM fresh)) IS TRUE
+), travelling AS (
+    INSERT INTO ledger.backlog (run_id, id, size, series_key, route)
+    SELECT %(run_id)s, id, size, series_key, route FROM fresh
+), spooled AS (
+    INSERT INTO ledger.spooled (run_id, instance_id, name) SELECT %(run_id)s, id, name FROM kept
+), first AS (
+    INSERT INTO ledger.arrivals (run_id, instance_key, instance_id, study_key)
+    SELECT %(run_id)s, instance_key, id, study_key FROM kept ORDER BY instance_key, id
+    ON CONFLICT (run_id, instance_key) DO NOTHING
+    RETURNING study_key
+), touched AS (
+    -- Every arrival keeps its study open, or opens it again; only the first of an instance counts.
+    INSERT INTO ledger.studies AS s (run_id, study_key, instances)
+    SELECT %(run_id)s, study_key, sum(arrived) FROM (
+        SELECT study_key, 1 AS arrived FROM first UNION ALL SELECT study_key, 0 FROM kept
+    ) AS a
+    WHERE study_key IS NOT NULL GROUP BY study_key ORDER BY study_key
+    ON CONFLICT (run_id, study_key) DO UPDATE
+    SET instances = s.instances + excluded.instances, last_at = excluded.last_at, closed_at = NULL
+    RETURNING xmax = 0 AS is_new
+), tallied AS (
+    INSERT INTO ledger.tallies AS t (run_id, state, reason, instances)
+    SELECT %(run_id)s::integer, 'staged', '', count(*) FROM fresh HAVING count(*) > 0
+    UNION ALL
+    SELECT %(run_id)s::integer, 'studies', '', count(*) FROM touched WHERE is_new HAVING count(*) > 0
+    ORDER BY 2
+    ON CONFLICT (run_id, state, reason, shard) DO UPDATE SET instances = t.instances + excluded.instances
+), reopened AS (
+    UPDATE ledger.runs SET state = 'crawling', crawled_at = NULL, finished_at = NULL
+    WHERE id = %(run_id)s AND state IN ('active', 'complete')
+)
+-- Commits are handed to the disk late; this one is waited for, and set_config holds to the end of the transaction.
+SELECT set_config('synchronous_commit', 'on', true)
+
+-- name: listening
+UPDATE ledger.runs SET state = 'crawling', crawled_at = NULL, finished_at = NULL
+WHERE id = %(run_id)s AND state IN ('active', 'complete')
+
+-- name: holds
+SELECT instance_key FROM ledger.arrivals WHERE run_id = %(run_id)s AND instance_key = ANY(%(keys)b::bytea[])
+
+-- name: close_studies
+WITH closed AS (
+    UPDATE ledger.studies SET closed_at = clock_timestamp()
+    WHERE run_id = %(run_id)s AND closed_at IS NULL
+        AND last_at <= clock_timestamp() - make_interval(secs => %(quiet)s)
+    RETURNING 1
+)
+SELECT count(*) FROM closed
+
+-- name: studies
+-- All there are stand in the tallies, so only the open ones are counted.
+SELECT o.open, coalesce(t.studies, 0)::bigint - o.open AS closed
+FROM (SELECT count(*) AS open FROM ledger.studies WHERE run_id = %(run_id)s AND closed_at IS NULL) AS o,
+    (SELECT sum(instances) AS studies FROM ledger.tallies WHERE run_id = %(run_id)s AND state = 'studies') AS t
+
+-- name: sweep
+-- Walks the spool in the order of its ids, which is that of arrival, and no further than to what is younger than the
+-- retention: nothing behind that can have ended long ago. Outcomes are handed to the disk late, and a file must not be
+-- gone before the word that it is not needed: so this commit is waited for, and with it all before.
+WITH seen AS MATERIALIZED (
+    SELECT s.instance_id, s.at, s.at <= clock_timestamp() - make_interval(secs => %(older_than)s) AS is_old
+    FROM ledger.spooled s
+    WHERE s.run_id = %(run_id)s AND s.instance_id > %(after_id)s
+    ORDER BY s.run_id, s.instance_id
+    LIMIT %(most)s
+), swept AS (
+    DELETE FROM ledger.spooled d USING seen s
+    WHERE s.is_old AND d.run_id = %(run_id)s AND d.instance_id = s.instance_id
+        AND EXISTS (
+            SELECT FROM ledger.outcomes o
+            WHERE o.run_id = %(run_id)s AND o.instance_id = s.instance_id AND o.state IN ('done', 'skipped')
+                AND o.finished_at <= clock_timestamp() - make_interval(secs => %(older_than)s)
+        )
+    RETURNING d.name
+)
+SELECT ARRAY(SELECT name FROM swept) AS names,
+    (SELECT max(instance_id) FROM seen HAVING count(*) = %(most)s AND bool_and(is_old)) AS last_id,
+    set_config('synchronous_commit', 'on', true)
+
+-- name: spooled
+SELECT instance_id, name FROM ledger.spooled
+WHERE run_id = %(run_id)s AND instance_id > %(after_id)s
+ORDER BY instance_id
+LIMIT %(most)s

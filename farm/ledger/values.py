@@ -56,6 +56,39 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """An instance that has come by C-STORE and lies in the spool, whole."""
+
+    name: str
+    """Of its file in the spool; the locator is the same name."""
+    locator_key: bytes
+    locator_sealed: bytes
+    size: int
+    mtime_ns: int
+    instance_key: bytes
+    """Of its SOP Instance UID."""
+    study_key: bytes | None = None
+    series_key: bytes | None = None
+    route: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """What `sweep` found: files that nobody needs any more, and where to go on (0: from the start)."""
+
+    names: tuple[str, ...]
+    last_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Studies:
+    """How many studies of a run may still grow, and how many have been quiet."""
+
+    open: int
+    closed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parcel:
     """The instances of one message. The generation names the parcel: it is never used twice."""
 

@@ -65,5 +65,25 @@ class Sealer:
         """Return a key by which instances of one series are packed together."""
         return self._key("series", uid)
 
+    def study(self, uid: bytes) -> bytes:
+        """Return a key by which instances of one study are counted together."""
+        return self._key("study", uid)
+
+    def instance(self, uid: bytes) -> bytes:
+        """Return a key by which an instance that arrives is known as one that was expected, or came before."""
+        return self._key("instance", uid)
+
+    def keyed(self, purpose: str, data: bytes) -> bytes:
+        """Return a key by which anything else is known again; purposes keep keys apart."""
+        return self._key(purpose, data)
+
+    def seal(self, table: str, context: bytes, data: bytes) -> bytes:
+        """Seal what a table holds; it opens for the same table and context alone."""
+        return self._vault.seal(table, context, data)
+
+    def open(self, table: str, context: bytes, sealed: bytes) -> bytes:
+        """Open it."""
+        return self._vault.open(table, context, sealed)
+
     def _key(self, purpose: str, data: bytes) -> bytes:
         return self._project_key.derive("place:" + purpose, data)[:_KEY_BYTES]

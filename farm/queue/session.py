@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from farm.database import connect
 from farm.errors import Reason, Unavailable
 from farm.ledger import Ledger
+from farm.ledger.harvests import Harvests
 from farm.registry import Registry
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Tables:
     connection: psycopg.Connection
     ledger: Ledger
     registry: Registry
+    harvests: Harvests
 
 
 class Session:
@@ -74,5 +76,6 @@ class Session:
                 connection=connection,
                 ledger=Ledger(connection, max_attempts=self._max_attempts),
                 registry=Registry(connection, self._vault, self._project_key),
+                harvests=Harvests(connection),
             )
         return self._tables

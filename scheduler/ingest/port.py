@@ -1,0 +1,139 @@
+"""One receiving process: an event loop on the shared listener, a spool, a committer. `python -m scheduler.ingest.port`.
+
+It is tethered to its parent by standard input, as the worker is: whoever starts it and dies leaves nothing behind. On
+SIGTERM it takes no more associations and lets those in the middle of a request finish it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import socket
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from farm.deid.keys import ProjectKey
+from farm.net.acceptor import Deadlines, HeaderRule, Service
+from farm.net.admission import Rule
+from farm.net.association import Limits
+from farm.net.negotiation import Offer
+from farm.net.server import Caps, Port, Server
+from farm.net.services import STORAGE_COMMITMENT, VERIFICATION, Status, is_storage
+from farm.net.slots import Slots
+from farm.net.tls import Identification, server_context
+from farm.queue import Sealer, Session
+from farm.recipe import tags
+from farm.registry import Vault, load_or_create
+from farm.settings import load
+from scheduler.ingest.commitment import LedgerKeeper
+from scheduler.ingest.committer import Committer
+from scheduler.ingest.order import PortOrder, ProcessOrder
+from scheduler.ingest.receiver import SpoolReceiver
+from scheduler.ingest.spell import Spell
+from scheduler.ingest.spool import Spool
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Mapping
+
+    from farm.net.storing import Arriving
+    from farm.settings import Settings
+
+_PATIENCE = 2.0
+"""Seconds that a peer waits for a database that has just gone away, before it is told to come again."""
+
+
+def main() -> None:
+    """Receive until told to stop."""
+    settings = load()
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    order = ProcessOrder.from_json(sys.stdin.buffer.readline())
+    asyncio.run(_receive(settings, order))
+
+
+async def _receive(settings: Settings, order: ProcessOrder) -> None:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
+    loop.add_reader(sys.stdin, stop.set)  # the parent has gone
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(fileno=order.listener))
+        slots = Slots(order.slots, processes=order.processes, each=order.port.max_connections)
+        caps = Caps(connections=order.port.max_connections, per_peer=order.port.max_associations)
+        tls = tls_of(order.port)
+        service = _service(settings, order, stack)
+        gc.collect()
+        gc.freeze()  # what is there now stays: it need not be looked through again and again
+        port = Port(listener=listener, slots=slots, row=order.row, caps=caps, tls=tls)
+        await Server(service, port).serve(stop)
+        loop.remove_reader(sys.stdin)
+
+
+def _service(settings: Settings, order: ProcessOrder, stack: ExitStack) -> Service:
+    """Put together what all associations of this process use."""
+    key = ProjectKey(load_or_create(settings.project_key_path, "project").secret)
+    vault = Vault(load_or_create(settings.vault_key_path, "vault").secret)
+    sealer, spell = Sealer(key, vault), Spell()
+
+    def session() -> Session:
+        return Session(settings.database_url, vault, key, max_attempts=settings.max_attempts, patience=_PATIENCE)
+
+    spool = Spool(Path(order.spool))
+    stack.callback(spool.close)
+    committer = Committer(spool, session(), order.run_id, spell)
+    stack.callback(committer.close)
+    keeper = LedgerKeeper(session(), sealer, order.run_id)
+    stack.callback(keeper.close)
+    port = order.port
+    return Service(
+        receiver=SpoolReceiver(spool, committer, sealer, bytes.fromhex(order.source_key), spell),
+        offer=offer_of(port),
+        rules=tuple(Rule.parse(peer) for peer in port.peers),
+        limits=Limits(pdu=port.max_pdu),
+        deadlines=Deadlines(idle=port.idle_seconds),
+        header=header_rule(port.only),
+        keeper=keeper,
+    )
+
+
+def offer_of(port: PortOrder) -> Offer:
+    """Return what is negotiated: verification, storage commitment, and storage in every transfer syntax as sent."""
+
+    def supports(sop_class: str) -> bool:
+        return sop_class in {VERIFICATION, STORAGE_COMMITMENT} or is_storage(sop_class, private=port.private)
+
+    return Offer(
+        supports=supports,
+        titles=frozenset(port.ae_titles) or None,
+        maximum_length=port.max_pdu,
+    )
+
+
+def header_rule(only: tuple[tuple[str, str], ...]) -> HeaderRule | None:
+    """Return the rule that lets in only instances with one of the values asked for, for each attribute named."""
+    wanted: dict[int, set[bytes]] = {}
+    for keyword, value in only:
+        wanted.setdefault(tags.read(keyword, "--only"), set()).add(value.encode())
+
+    def decide(_arriving: Arriving, found: Mapping[int, bytes]) -> int | None:
+        fits = all(not values.isdisjoint(found.get(tag, b"").split(b"\\")) for tag, values in wanted.items())
+        return None if fits else Status.NOT_AUTHORIZED
+
+    return HeaderRule(tags=frozenset(wanted), decide=decide) if wanted else None
+
+
+def tls_of(port: PortOrder) -> ssl.SSLContext | None:
+    """Return the server's side of TLS, if it is asked for; raise `BadRecipe` where its files cannot be used."""
+    if not port.certificate:
+        return None
+    authority = Path(port.authority) if port.authority else None
+    identification = Identification(certificate=Path(port.certificate), key=Path(port.key) if port.key else None)
+    return server_context(identification=identification, authority=authority, require=authority is not None)
+
+
+if __name__ == "__main__":
+    main()
