@@ -1,0 +1,182 @@
+"""A run whose instances are fetched from a PACS by a list: what `farm harvest` does."""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from blake3 import blake3
+
+from farm.database import connect, migrate
+from farm.errors import BadRecipe, Reason
+from scheduler.campaign import Campaign, Desk, Summary, check_apart, desk_of, open_run
+from scheduler.harvest import export, lists
+from scheduler.harvest.harvester import Harvester
+from scheduler.harvest.retrieving import peer_of
+from scheduler.harvest.seals import HarvestSealer
+from scheduler.harvest.verdicts import Verdict, together
+from scheduler.ingest.ports import listener
+from scheduler.ingest.service import spool_of
+from scheduler.ingest.spool import Spool
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from farm.ledger import Progress, Run
+    from farm.ledger.harvest_values import Harvest, HarvestProgress, RowResult
+    from farm.queue import Session, Tables
+    from farm.recipe.recipe import Recipe
+    from farm.settings import Settings
+    from scheduler.harvest.export import Result
+    from scheduler.harvest.peers import Pacs
+
+_BATCH: Final = 2000
+_CHUNK: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Harvested:
+    """How a harvest and its run stand when the command returns."""
+
+    harvest_id: int
+    summary: Summary
+    progress: HarvestProgress
+    complete: bool
+    """Every row and study has its verdict, whatever that is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HarvestOrder:
+    """What is to be fetched, from where, into what."""
+
+    list: Path
+    pacs: Pacs
+    destination: Path
+    recipe: Recipe
+    priority: int = 0
+
+
+def run_harvest(
+    settings: Settings,
+    order: HarvestOrder,
+    *,
+    on_progress: Callable[[Progress, HarvestProgress], None],
+    stop: threading.Event,
+) -> Harvested:
+    """Fetch what a list wants and de-identify it; return when every row has its verdict, or `stop` is set.
+
+    The same order again goes on where it was left, and asks for what is missing alone.
+    """
+    peer_of(order.pacs)
+    source = spool_of(settings, order.destination, order.recipe)
+    check_apart(source, order.destination)
+    pacs = order.pacs
+    moves = pacs.retrieve != "get" and pacs.move_destination
+    listening = listener("0.0.0.0", pacs.move_port) if moves else None  # noqa: S104 - the PACS is elsewhere
+    try:
+        with desk_of(settings) as (desk, servers):
+            run = open_run(desk, source, order.destination, order.recipe)
+            Spool(source).close()
+            with closing(desk.session()) as session:
+                harvest = _opened(desk, session, run, order)
+
+                def told(progress: Progress) -> None:
+                    on_progress(progress, session.call(lambda tables: tables.harvests.progress(harvest.id)))
+
+                harvester = Harvester(desk, harvest, pacs, listening)
+                with closing(Campaign(desk, servers, run, harvester)) as campaign:
+                    summary = campaign.run(told, stop)
+                state = session.call(lambda tables: tables.harvests.harvest(harvest.id)).state
+                return Harvested(
+                    harvest_id=harvest.id,
+                    summary=summary,
+                    progress=session.call(lambda tables: tables.harvests.progress(harvest.id)),
+                    complete=state == "complete",
+                )
+    finally:
+        if listening is not None:
+            listening.close()
+
+
+def _opened(desk: Desk, session: Session, run: Run, order: HarvestOrder) -> Harvest:
+    """Open the harvest of a list, anew or again, and bring its rows into the ledger."""
+    seals = HarvestSealer(desk.sealer)
+    key = seals.list_key(_digest(order.list))
+    with lists.opened(order.list) as (header, rows):
+        sealed = seals.header(key, header)
+        harvest = session.call(
+            lambda tables: tables.harvests.open(
+                run_id=run.id, pacs=order.pacs.name, list_key=key, sealed=sealed, priority=order.priority
+            )
+        )
+        if harvest.state == "paused":
+            session.call(lambda tables: tables.harvests.resume(harvest.id))
+        if harvest.listed_at is None:
+            while batch := [seals.row(key, wanted) for wanted in islice(rows, _BATCH)]:
+                session.call(lambda tables, batch=batch: tables.harvests.add_rows(harvest.id, batch))  # type: ignore[misc]
+            session.call(lambda tables: tables.harvests.listed(harvest.id))
+    return session.call(lambda tables: tables.harvests.harvest(harvest.id))
+
+
+def _digest(path: Path) -> bytes:
+    digest = blake3()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except OSError:
+        raise BadRecipe(Reason.BAD_OPTION, "the list cannot be read") from None
+    return digest.digest()
+
+
+# What people ask and order, with or without a harvest that runs.
+
+
+@contextmanager
+def books(settings: Settings) -> Iterator[tuple[Desk, Session]]:
+    """Give a connection to the harvests, the schema being up to date."""
+    with desk_of(settings) as (desk, _):
+        with connect(desk.settings.database_url) as connection:
+            for package in ("farm.registry", "farm.ledger"):
+                migrate(connection, package)
+        with closing(desk.session()) as session:
+            yield desk, session
+
+
+def results(desk: Desk, session: Session, harvest_id: int) -> tuple[list[str], Iterator[Result]]:
+    """Return the columns of a harvest's list, and what came of each row. Identifying."""
+    seals = HarvestSealer(desk.sealer)
+    harvest = session.call(lambda tables: tables.harvests.harvest(harvest_id))
+    header = seals.open_header(harvest.list_key, harvest.sealed)
+    return header, (_result(seals, session, harvest, row) for row in _rows(session, harvest_id))
+
+
+def _rows(session: Session, harvest_id: int) -> Iterator[RowResult]:
+    def all_of(tables: Tables) -> Iterator[RowResult]:
+        return tables.harvests.results(harvest_id)
+
+    return session.call(all_of)
+
+
+def _result(seals: HarvestSealer, session: Session, harvest: Harvest, row: RowResult) -> Result:
+    wanted = seals.open_row(harvest.list_key, row.row, row.sealed)
+    missing: list[str] = []
+    for study in row.studies:
+        found = session.call(lambda tables, key=study.study_key: tables.harvests.missing_of(harvest.id, key))  # type: ignore[misc]
+        missing += [seals.open_instance(one).sop_instance for one in found]
+    said = [study.verdict for study in row.studies] + ([row.verdict] if row.verdict else [])
+    verdict = together(said)
+    expected = [study.expected for study in row.studies if study.expected is not None]
+    reasons = [row.reason or "", *(study.reason or "" for study in row.studies)]
+    shown = f"short by {len(missing)}" if verdict is Verdict.SHORT else verdict.value
+    return export.Result(
+        carried=wanted.carried,
+        verdict=shown,
+        expected=sum(expected) if expected else None,
+        missing=missing,
+        reason="; ".join(dict.fromkeys(reason for reason in reasons if reason)),
+    )
