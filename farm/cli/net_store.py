@@ -32,7 +32,7 @@ _SOURCE = click.Path(path_type=Path, exists=True)
 @click.argument("sources", metavar="SRC...", nargs=-1, required=True, type=_SOURCE)
 @click.option("-r", "--recursive", is_flag=True, help="Go into folders; links are not followed.")
 @click.option(
-    "-j", "associations", type=click.IntRange(1, 64), default=1, show_default=True, help="Associations at once."
+    "-j", "--associations", type=click.IntRange(1, 64), default=1, show_default=True, help="Associations at once."
 )
 @json_option
 def store(*, peer: Peer, sources: tuple[Path, ...], recursive: bool, associations: int, as_json: bool) -> Status:

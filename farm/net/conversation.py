@@ -10,7 +10,6 @@ However the association ends, every wait ends with the same `Unavailable`.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final, NamedTuple
@@ -38,7 +37,6 @@ from farm.net.services import Status
 from farm.net.storing import Arriving, Receiver, Sink
 from farm.net.transport import Buffer, Wire
 
-_log = logging.getLogger(__name__)
 _LARGEST_IDENTIFIER: Final = 1 << 20  # bytes; a list of failed UIDs has 64 for each instance
 _ENOUGH, _FEW = 256, 64  # responses that wait: above the first nothing more is read until there are as few as these
 
@@ -222,7 +220,8 @@ class Conversation:
     async def _settle(self, item: Received) -> None:
         """Answer for an instance once its sink says what to answer."""
         try:
-            status = await item.sink.end()
+            ended = item.sink.end()
+            status = ended if isinstance(ended, int) else await ended
         except Unavailable:
             status = Status.OUT_OF_RESOURCES
         self._tell(item.context, item.command.response(status))

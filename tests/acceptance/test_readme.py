@@ -130,9 +130,15 @@ def test_commands_and_options(cli: Cli) -> None:
     lines = [row[0].strip("`") for row in _rows("Commands")]
     listed = {" ".join(takewhile(re.compile("[a-z]+").fullmatch, line.split()[1:])): line for line in lines}
     assert listed.keys() == there.keys()
+    (about_peers,) = (
+        part for part in _README.read_text().split("\n\n") if part.startswith("The commands that speak to a peer")
+    )
+    to_peers = set(re.findall(r"--[a-z-]+", about_peers))
     for name, line in listed.items():
         options = set(re.findall(r"--[a-z-]+", cli(*name.split(), "--help").out)) - {"--help", "--json"}
         told = set(re.findall(r"--[a-z-]+", line))
+        if "AET@HOST:PORT" in line:
+            told |= to_peers
         if name == "demo":
             told.add("--workers")
         if name == "deid":

@@ -208,6 +208,28 @@ def test_a_refused_instance_is_counted_as_failed(archive: Running, instances: li
     assert not completed
 
 
+def test_a_retrieval_that_is_left_early_disturbs_nothing_after_it(archive: Running, instances: list[bytes]) -> None:
+    """Lost otherwise: a pause would have to break the association, and what is on its way with it."""
+    studies, sent = described(instances)
+    kept = Kept()
+
+    async def get() -> int | None:
+        classes = [sending.read(instances[0]).sop_class]
+        proposals = (*getting(STUDY_ROOT_GET, classes), *service(services.VERIFICATION))
+        async with connect(archive.peer(), proposals) as association:
+            left = association.get(STUDY_ROOT_GET, Level.STUDY, {query.STUDY_UID: min(studies)}, kept)
+            async for _ in left:
+                break
+            assert await association.echo() == Status.SUCCESS
+            for uid in studies:
+                again = association.get(STUDY_ROOT_GET, Level.STUDY, {query.STUDY_UID: uid}, kept)
+                assert await again.complete() == Status.SUCCESS
+            return left.status
+
+    assert asyncio.run(get()) in {Status.SUCCESS, Status.CANCELLED}
+    assert kept.instances.keys() == sent.keys()
+
+
 def test_move_sends_to_the_destination(archive: Running, target: Running, instances: list[bytes]) -> None:
     """Lost otherwise: archives that refuse C-GET could not be harvested."""
     studies, sent = described(instances)
