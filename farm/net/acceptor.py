@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
@@ -382,7 +382,7 @@ class Acceptor(asyncio.BufferedProtocol):
             if store.sink is None:
                 self._answer(store, store.status)
             else:
-                self._task = self._loop.create_task(self._ended(store, store.sink))
+                self._end(store, store.sink)
 
     def _look(self, store: _Store, header: HeaderReader, data: memoryview, *, last: bool) -> None:
         """Let the header rule decide as soon as it can."""
@@ -395,16 +395,24 @@ class Acceptor(asyncio.BufferedProtocol):
             if refused is not None:
                 store.refuse(refused)
 
-    async def _ended(self, store: _Store, sink: Sink) -> None:
-        """Answer an instance that is whole, once it is safe."""
+    def _end(self, store: _Store, sink: Sink) -> None:
+        """Answer an instance that is whole: at once where its sink knows, else when it does."""
         try:
-            status = await sink.end()
-        except Unavailable:
-            status = Status.OUT_OF_RESOURCES
+            ended = sink.end()
         except Exception as error:  # noqa: BLE001 - its text may carry a value; the peer has to get an answer
-            log.error("an instance could not be stored: %s", place_of(error))  # noqa: TRY400 - likewise
-            sink.abandon()
-            status = Status.PROCESSING_FAILURE
+            self._answer(store, _failed(sink, error))
+            return
+        if isinstance(ended, int):
+            self._answer(store, ended)
+        else:
+            self._task = self._loop.create_task(self._ended(store, sink, ended))
+
+    async def _ended(self, store: _Store, sink: Sink, ended: Awaitable[int]) -> None:
+        """Answer an instance once it is safe."""
+        try:
+            status = await ended
+        except Exception as error:  # noqa: BLE001 - as above
+            status = _failed(sink, error)
         self._task = None
         self._answer(store, status)
         self._flush()
@@ -471,3 +479,12 @@ class Acceptor(asyncio.BufferedProtocol):
         }
         self._respond(context, Command(field=Field.N_EVENT_REPORT_RQ, values=values), data)
         self._flush()
+
+
+def _failed(sink: Sink, error: Exception) -> int:
+    """Return the status for an instance whose sink did not give one."""
+    if isinstance(error, Unavailable):
+        return Status.OUT_OF_RESOURCES
+    log.error("an instance could not be stored: %s", place_of(error))
+    sink.abandon()
+    return Status.PROCESSING_FAILURE

@@ -26,6 +26,7 @@ from farm.net.pdu import Abort, AssociateAccept, AssociateReject, AssociateReque
 _USER, _PROVIDER = 0, 2
 _DATA_HEADER = struct.Struct(">BxLLBB")  # of a P-DATA-TF with one presentation data value
 _OVERHEAD = 6  # a presentation data value's own header counts towards the maximum length (PS3.8 annex D.1)
+_COMMAND_LAST = 3  # message control header of a command set's only fragment (PS3.8 annex E.2)
 _UNLIMITED = 131_072  # bytes in a PDU to a peer that takes any
 
 
@@ -260,6 +261,12 @@ class Association:
 
     def send(self, context_id: int, command: Command, data: bytes = b"") -> None:
         """Put a small message among what is outgoing."""
+        encoded = dimse.encode(command)
+        size = len(encoded) + _OVERHEAD
+        if context_id in self.contexts and not command.has_data and size <= self._most:  # most responses
+            self._act(machine.Event.P_DATA_REQUEST)
+            self._out.append(_DATA_HEADER.pack(Pdu.P_DATA_TF, size, size - 4, context_id, _COMMAND_LAST) + encoded)
+            return
         for buffers in self.message(context_id, command, [data]):
             self._out.extend(bytes(buffer) for buffer in buffers)
 

@@ -158,8 +158,7 @@ def cancel(message_id: int) -> Command:
 
 def encode(command: Command) -> bytes:
     """Build a command set, its group length first, its elements in ascending order."""
-    values = dict(command.values)
-    values[Tag.COMMAND_FIELD] = command.field
+    values = {**command.values, Tag.COMMAND_FIELD: command.field}
     body = b"".join([_element(tag, values[tag]) for tag in sorted(values)])
     return _ELEMENT.pack(0, 0, 4) + len(body).to_bytes(4, "little") + body
 

@@ -16,6 +16,7 @@ from farm.net.pdu import Pdu
 
 _HEADER = struct.Struct(">BxL")
 _PDV = struct.Struct(">LBB")  # item length, presentation context id, message control header (PS3.8 annex E.2)
+_BOTH = struct.Struct(">BxLLBB")  # a P-DATA-TF and its first value, as they nearly always come
 _COMMAND, _LAST = 1, 2
 
 
@@ -66,6 +67,12 @@ class Framer:
                 yield self._piece(view[at:stop])
                 at = stop
                 continue
+            if self._is_next and end - at >= _BOTH.size and view[at] == Pdu.P_DATA_TF:
+                found = self._opens(*_BOTH.unpack_from(view, at))
+                at += _BOTH.size
+                if found is not None:
+                    yield found
+                continue
             if not self._held and end - at >= self._want:
                 taken = view[at : at + self._want]
                 at += self._want
@@ -79,6 +86,18 @@ class Framer:
             found = self._step(taken)
             if found is not None:
                 yield found
+
+    @property
+    def _is_next(self) -> bool:
+        """Tell whether a PDU begins here."""
+        return not self._held and self._step == self._header
+
+    def _opens(self, kind: int, length: int, item: int, context_id: int, flags: int) -> Fragment | None:
+        """Begin a P-DATA-TF and its first value at once."""
+        self.begun += 1
+        self._opened(kind, length)
+        self._in_pdu = length
+        return self._value(item, context_id, flags)
 
     def _header(self, taken: memoryview) -> Control | None:
         kind, length = _HEADER.unpack(taken)
@@ -97,7 +116,11 @@ class Framer:
         return Control(self._kind, bytes(taken))
 
     def _item(self, taken: memoryview) -> Fragment | None:
-        length, self._context_id, self._flags = _PDV.unpack(taken)
+        return self._value(*_PDV.unpack(taken))
+
+    def _value(self, length: int, context_id: int, flags: int) -> Fragment | None:
+        """Begin a presentation data value; one without any bytes is a fragment at once."""
+        self._context_id, self._flags = context_id, flags
         if length < 2 or length + 4 > self._in_pdu:
             raise Violation(AbortReason.INVALID_PARAMETER)
         self._in_pdu -= length + 4

@@ -14,6 +14,8 @@ from typing import Final
 class State(Enum):
     """The states of PS3.8 section 9.2.2."""
 
+    __hash__ = object.__hash__  # members are one of a kind, and Enum's own hash costs more than a look into the table
+
     IDLE = "Sta1"
     TRANSPORT_OPEN = "Sta2"  # an acceptor that waits for the A-ASSOCIATE-RQ
     AWAITING_LOCAL_RESPONSE = "Sta3"
@@ -31,6 +33,8 @@ class State(Enum):
 
 class Event(Enum):
     """The events of PS3.8 table 9-10: primitives of the local user, what the transport says, PDUs, the timer."""
+
+    __hash__ = object.__hash__
 
     ASSOCIATE_REQUEST = "Evt1"
     TRANSPORT_CONFIRM = "Evt2"

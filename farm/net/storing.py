@@ -8,6 +8,7 @@ said by the one who knows that it is true.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -42,8 +43,11 @@ class Sink(Protocol):
     def write(self, data: memoryview) -> None:
         """Take a fragment; the view is valid only during the call. Raise `Unavailable` where it cannot be kept."""
 
-    async def end(self) -> int:
-        """Return the DIMSE status, all fragments being there: success (0x0000) only when the instance is durable."""
+    def end(self) -> int | Awaitable[int]:
+        """Return the DIMSE status, all fragments being there: success (0x0000) only when the instance is durable.
+
+        Who has to wait for that returns an awaitable.
+        """
 
     def abandon(self) -> None:
         """Leave nothing behind: the association ended first, or the instance was refused."""
