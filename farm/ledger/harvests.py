@@ -100,18 +100,19 @@ class Harvests:
         """Prolong the lease; False: someone has ended it, so stop working on the study."""
         return self._db.run("renew", _held(study) | {"seconds": seconds}) > 0
 
-    def expect(self, study: TakenStudy, instances: Sequence[Keyed]) -> None:
-        """Note the instances that the PACS lists, instead of those noted before.
+    def expect(self, study: TakenStudy, instances: Sequence[Keyed], *, whole: bool = True) -> None:
+        """Note the instances that the PACS lists, instead of those noted before; beside them where it lists not all.
 
         Raise `Unavailable(LEASE_LOST)` when the lease has ended.
         """
         distinct = {instance.key: instance.sealed for instance in instances}
         held = _held(study)
         with self._db.transaction():
-            if not self._db.run("hold", held | {"expected": len(distinct)}):
-                raise Unavailable(Reason.LEASE_LOST)
             known = self.expected(study.harvest_id, study.study_key)
-            if gone := known - distinct.keys():
+            count = len(distinct) if whole else len(known | distinct.keys())
+            if not self._db.run("hold", held | {"expected": count}):
+                raise Unavailable(Reason.LEASE_LOST)
+            if whole and (gone := known - distinct.keys()):
                 self._db.run("forget", held | {"keys": sorted(gone)})
             if new := {key: sealed for key, sealed in distinct.items() if key not in known}:
                 self._db.run("expect", held | _columns(new))
@@ -145,6 +146,13 @@ class Harvests:
     def hold_pacs(self, pacs: str) -> bool:
         """Become the one that fetches from a PACS, for as long as the connection lasts; False: another is."""
         return bool(self._db.value("hold_pacs", {"pacs": pacs}))
+
+    def reclaim(self, pacs: str) -> int:
+        """End the leases of all studies of a PACS; return how many. Who holds the PACS alone may do it, once.
+
+        Who held them has died, or lost the PACS: that is no attempt of the study's.
+        """
+        return self._db.run("reclaim", {"pacs": pacs})
 
     def reap(self) -> int:
         """End the leases that have expired; return how many studies. The attempts count."""

@@ -163,6 +163,13 @@ SET state = CASE WHEN expected IS NULL THEN 'found' ELSE 'listed' END, token = N
     not_before = clock_timestamp() + make_interval(secs => %(delay)s)
 WHERE harvest_id = %(harvest_id)s AND study_key = %(study_key)s AND token = %(token)s
 
+-- name: reclaim
+UPDATE ledger.harvest_studies s
+SET state = CASE WHEN s.expected IS NULL THEN 'found' ELSE 'listed' END, token = NULL, worker = NULL,
+    expires_at = NULL, attempts = s.attempts - 1
+FROM ledger.harvests h
+WHERE h.pacs = %(pacs)s AND h.state <> 'complete' AND s.harvest_id = h.id AND s.state = 'fetching'
+
 -- name: reap
 WITH dead AS (
     SELECT harvest_id, study_key FROM ledger.harvest_studies

@@ -68,6 +68,11 @@ class Client:
         """Return the accepted presentation contexts."""
         return self._conversation.contexts
 
+    @property
+    def is_open(self) -> bool:
+        """Tell whether the association can still be used."""
+        return self._conversation.is_open
+
     async def echo(self) -> int:
         """Verify that the peer answers; return its status."""
         await self._conversation.finish()

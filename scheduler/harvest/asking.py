@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from farm.net.query import Level
-from farm.net.services import STUDY_ROOT_FIND
 from scheduler.harvest import queries
+from scheduler.harvest.line import FIND
 from scheduler.harvest.lists import Wanted
 from scheduler.harvest.seals import Instance
 from scheduler.harvest.split import Splitter, looks_like_a_limit
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from farm.net.client import Client
     from scheduler.harvest.ranges import DateRange
 
-FIND: Final = STUDY_ROOT_FIND
 _AVAILABLE: Final = frozenset({"ONLINE", "NEARLINE", "OFFLINE", "UNAVAILABLE"})
 
 
@@ -71,21 +70,34 @@ async def matches_of(client: Client, wanted: Wanted, today: date, find_limit: in
 
 async def _studies(client: Client, wanted: Wanted, part: DateRange | None) -> tuple[list[str], Ending]:
     finds = client.find(FIND, queries.study_query(wanted, part))
-    found = [uid async for match in finds if (uid := match.get(queries.STUDY, ""))]
+    found = [uid async for match in finds if (uid := match.get(queries.STUDY, "")) and _is_meant(match, wanted)]
     return list(dict.fromkeys(found)), ending_of(finds.status)
 
 
-async def listing_of(client: Client, study: str) -> Listing:
-    """Ask for the instances of a study: all at once, or series by series where the PACS insists."""
+def _is_meant(match: Mapping[int, str], wanted: Wanted) -> bool:
+    """Tell whether a match is one: a PACS that does not know a key passes over it, and gives all that it has."""
+    asked = ((queries.STUDY, wanted.study), (queries.ACCESSION, wanted.accession), (queries.PATIENT, wanted.patient))
+    return all(
+        not value or match.get(tag, "").strip().casefold() in {"", value.strip().casefold()} for tag, value in asked
+    )
+
+
+async def listing_of(client: Client, study: str, find_limit: int = 0) -> Listing:
+    """Ask for the instances of a study: all at once, or series by series where the PACS insists.
+
+    `find_limit` is the PACS's cap where it is known, else 0.
+    """
     about: Mapping[int, str] = {}
     finds = client.find(FIND, {queries.LEVEL: Level.STUDY, queries.STUDY: study, **_ABOUT})
     async for match in finds:
-        about = match
+        if match.get(queries.STUDY, study) == study:
+            about = match
     related = _number(about.get(queries.STUDY_INSTANCES, ""))
     availability = about.get(queries.AVAILABILITY, "")
     found, whole = await _instances(client, queries.image_query(study))
-    if not whole or not found or (related is not None and related != len(found)) or looks_like_a_limit(len(found)):
-        by_series, whole = await _by_series(client, study)
+    is_capped = looks_like_a_limit(len(found)) or 0 < find_limit <= len(found)
+    if not whole or not found or (related is not None and related != len(found)) or is_capped:
+        by_series, whole = await _by_series(client, study, find_limit)
         found = {**found, **by_series}
     return Listing(
         instances=tuple(found.values()),
@@ -103,22 +115,28 @@ async def _instances(client: Client, identifier: Mapping[int, str]) -> tuple[dic
     async for match in finds:
         uid = match.get(queries.SOP_INSTANCE, "")
         series = match.get(queries.SERIES, "") or identifier.get(queries.SERIES, "")
-        if uid:
+        if uid and _is_of(match, identifier[queries.STUDY]):
             found[uid] = Instance(sop_instance=uid, series=series, sop_class=match.get(queries.SOP_CLASS, ""))
     return found, ending_of(finds.status) is Ending.SUCCESS
 
 
-async def _by_series(client: Client, study: str) -> tuple[dict[str, Instance], bool]:
+async def _by_series(client: Client, study: str, find_limit: int) -> tuple[dict[str, Instance], bool]:
     finds = client.find(FIND, queries.series_query(study))
-    series = [match async for match in finds if match.get(queries.SERIES)]
-    whole = ending_of(finds.status) is Ending.SUCCESS and bool(series)
+    series = [match async for match in finds if match.get(queries.SERIES) and _is_of(match, study)]
+    whole = ending_of(finds.status) is Ending.SUCCESS and bool(series) and not 0 < find_limit <= len(series)
     found: dict[str, Instance] = {}
     for match in series:
         some, is_whole = await _instances(client, queries.image_query(study, match[queries.SERIES]))
         related = _number(match.get(queries.SERIES_INSTANCES, ""))
-        whole = whole and is_whole and bool(some) and (related is None or related == len(some))
+        is_counted = related == len(some) if related is not None else not 0 < find_limit <= len(some)
+        whole = whole and is_whole and bool(some) and is_counted
         found |= some
     return found, whole
+
+
+def _is_of(match: Mapping[int, str], study: str) -> bool:
+    """Tell whether a match is of the study that was asked about; one that does not say is taken for it."""
+    return match.get(queries.STUDY, "") in {"", study}
 
 
 def _number(text: str) -> int | None:

@@ -3,7 +3,11 @@
 An event loop in a thread of its own has a few workers, one for each association that the PACS may be given. A worker
 resolves rows of the list, or fetches a study; what it has to remember is in the ledger, so a harvest may be cut off and
 begun again for months. One process at a time fetches from a PACS, for all harvests that want something of it, so the
-limits hold whatever is started: the others wait until its own list is done.
+limits hold whatever is started: the others wait until its own list is done. Who becomes that process frees what the one
+before had in hand when it died.
+
+A PACS with which there is no association is away, and nobody's attempt is lost: the harvest waits for it, as long as
+patience lasts. What goes wrong once there was one counts as an attempt of the row or study that was asked for.
 """
 
 from __future__ import annotations
@@ -13,29 +17,33 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from farm.errors import BadRecipe, FarmError, Reason, Unavailable, place_of
-from farm.net.client import connect, service
-from scheduler.harvest.asking import FIND, matches_of
+from scheduler.harvest.asking import matches_of
 from scheduler.harvest.receiving import Receivers
-from scheduler.harvest.retrieving import Books, Retriever
+from scheduler.harvest.retrieving import PEER_REASONS, Books, NotNow, Retriever
 from scheduler.harvest.seals import HarvestSealer
 from scheduler.harvest.throttle import Admission, TokenBucket
-from scheduler.harvest.verdicts import StudyFacts, Verdict, judge_row, judge_study
+from scheduler.harvest.verdicts import Ending, Listed, StudyFacts, Verdict, judge_row, judge_study
+from scheduler.ingest.ports import listener
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from farm.ledger import Run
     from farm.ledger.harvest_values import Harvest, TakenStudy
     from farm.net.client import Client
     from farm.queue import Tables
     from scheduler.campaign import Desk
+    from scheduler.harvest.asking import Listing
+    from scheduler.harvest.line import Line
     from scheduler.harvest.peers import Pacs
     from scheduler.harvest.seals import Instance
 
@@ -47,6 +55,7 @@ _ROWS: Final = 50
 _LEASE: Final = 60.0
 _RENEW: Final = 15.0
 _IDLE: Final = 0.5
+_KEEP_EVERY: Final = 1.0
 _LONGEST_WAIT: Final = 30.0
 """Seconds between looks at a window that is closed, in case somebody has changed the clock."""
 _PATIENCE: Final = 30.0
@@ -54,28 +63,48 @@ _AGAIN: Final = frozenset({Verdict.SHORT, Verdict.CHANGED, Verdict.REFUSED, Verd
 """What another attempt may better."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """The time by which a PACS is admitted to, and how to wait for another."""
+
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+class _Did(Enum):
+    """What a worker did."""
+
+    NOTHING = auto()
+    OWN = auto()
+    OTHERS = auto()
+    """It worked for another harvest of the PACS."""
+
+
 class Harvester:
     """Works on one harvest, and on the others of its PACS as long as that lasts."""
 
-    def __init__(self, desk: Desk, harvest: Harvest, pacs: Pacs, listener: socket.socket | None) -> None:
-        """Take a socket that listens for what C-MOVE brings; None where nothing is moved."""
-        self._desk, self._harvest, self._pacs, self._listener = desk, harvest, pacs, listener
+    def __init__(self, desk: Desk, harvest: Harvest, pacs: Pacs, clock: Clock | None = None) -> None:
+        """Take the harvest, and who the PACS is."""
+        self._desk, self._harvest, self._pacs, self._clock = desk, harvest, pacs, clock or Clock()
         self._seals = HarvestSealer(desk.sealer)
         self._bucket = TokenBucket(pacs.rate, pacs.burst)
+        self._windows = pacs.open_windows()
         self._admission = Admission(
             associations=pacs.associations,
             bucket=TokenBucket(0, 0),
-            windows=pacs.open_windows(),
+            windows=self._windows,
             utilisation=pacs.utilisation,
         )
         self._session = desk.session(_PATIENCE)
         self._held: object = None
+        self._held_before = False
         self._database = ThreadPoolExecutor(1, thread_name_prefix="harvest")
         self._thread = threading.Thread(target=self._run, name="harvest", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._halt = threading.Event()
+        self._halted = asyncio.Event()
         self._error: FarmError | None = None
-        self._away_since: float | None = None
+        self._away: tuple[Reason, float] | None = None
         self._tries: dict[int, int] = {}
         self._taken_rows: set[int] = set()
         self._runs: dict[int, Run] = {}
@@ -100,16 +129,16 @@ class Harvester:
         """Raise what has ended the harvest, or that the PACS has been away for longer than patience lasts."""
         if self._error is not None:
             raise self._error
-        since = self._away_since
-        if since is not None and time.monotonic() - since > self._desk.settings.patience_seconds:
-            raise Unavailable(Reason.PEER_AWAY, "The PACS does not answer. The same command goes on with it.")
+        away = self._away
+        if away is not None and time.monotonic() - away[1] > self._desk.settings.patience_seconds:
+            raise Unavailable(away[0], "The harvest cannot go on with the PACS. The same command does it later.")
 
     def stop(self) -> None:
         """Give back what is being fetched, and end."""
         self._halt.set()
         if self._loop is not None:
             with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(lambda: None)
+                self._loop.call_soon_threadsafe(self._halted.set)
         if self._thread.ident is not None:
             self._thread.join()
         self._database.shutdown()
@@ -131,129 +160,164 @@ class Harvester:
         receivers = Receivers(self._desk)
         try:
             self._retriever = Retriever(self._pacs, receivers, self._seals)
-            await self._call(lambda tables: tables.ledger.listening(self._harvest.run_id))
-            receivers.of(await self._run_of(self._harvest.run_id))
-            async with self._serving(receivers):
-                workers = [asyncio.create_task(self._work()) for _ in range(self._pacs.associations)]
-                await self._until_done(workers)
+            run = await self._run_of(self._harvest.run_id)
+            await self._call(lambda tables: tables.ledger.listening(run.id))
+            receivers.of(run)
+            await self._call(lambda tables: receivers.clear(run, tables.ledger))
+            if await self._alone():
+                async with self._serving(receivers):
+                    workers = [asyncio.create_task(self._work()) for _ in range(self._pacs.associations)]
+                    await self._until_done(workers, receivers)
         finally:
             await asyncio.to_thread(receivers.close)
         await self._call(lambda tables: tables.ledger.crawled(self._harvest.run_id, {}))
 
-    async def _until_done(self, workers: list[asyncio.Task[None]]) -> None:
+    async def _alone(self) -> bool:
+        """Wait until nobody else fetches from the PACS; False: there is nothing left to fetch, or it is to stop."""
+        while not self._halt.is_set():
+            if await self._call(self._holds_pacs):
+                return True
+            if await self._finished():
+                return False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_IDLE):
+                    await self._halted.wait()
+        return False
+
+    async def _until_done(self, workers: list[asyncio.Task[None]], receivers: Receivers) -> None:
         """Wait until the workers are through, or it is time to stop; an error of one ends all."""
+        halted = asyncio.create_task(self._halted.wait())
+        kept = time.monotonic()
         try:
-            while any(not worker.done() for worker in workers) and not self._halt.is_set():
-                done, _ = await asyncio.wait(workers, timeout=_IDLE, return_when=asyncio.FIRST_EXCEPTION)
-                for worker in done:
-                    worker.result()
-                if done and len(done) == len(workers):
-                    return
+            while not all(worker.done() for worker in workers) and not self._halt.is_set():
+                waits = [halted, *(worker for worker in workers if not worker.done())]
+                await asyncio.wait(waits, timeout=_KEEP_EVERY, return_when=asyncio.FIRST_COMPLETED)
+                for worker in workers:
+                    if worker.done():
+                        worker.result()
+                if time.monotonic() - kept >= _KEEP_EVERY:
+                    kept = time.monotonic()
+                    with suppress(Unavailable):  # the campaign tells what is away
+                        await self._call(lambda tables: receivers.keep(tables.ledger))
         finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+            for task in (halted, *workers):
+                task.cancel()
+            await asyncio.gather(halted, *workers, return_exceptions=True)
 
     @asynccontextmanager
     async def _serving(self, receivers: Receivers) -> AsyncIterator[None]:
         """Listen for what C-MOVE brings, where anything is moved."""
-        if self._listener is None:
+        if self._pacs.retrieve == "get" or not self._pacs.move_destination:
             yield
             return
         stop = asyncio.Event()
-        task = asyncio.create_task(receivers.serve(self._listener, self._pacs.move_destination, stop))
-        try:
-            yield
-        finally:
-            stop.set()
-            await task
+        with closing(listener("0.0.0.0", self._pacs.move_port)) as listening:  # noqa: S104 - the PACS is elsewhere
+            task = asyncio.create_task(receivers.serve(listening, self._pacs.move_destination, stop))
+            try:
+                yield
+            finally:
+                stop.set()
+                await task
 
     async def _work(self) -> None:
         """Do one thing after the other until the harvest is done."""
-        busy = False
-        while not self._halt.is_set():
+        line = self._retriever.line()
+        did, wait = _Did.NOTHING, 0.0
+        try:
+            while did is _Did.OWN or not await self._finished():
+                did, wait = await self._turn(line)
+                if wait:
+                    await line.close()
+                    await self._clock.pause(wait)
+        finally:
+            line.abort()  # which a released one does not notice
+            await line.close()
+
+    async def _turn(self, line: Line) -> tuple[_Did, float]:
+        """Do something, if it is time; return what was done, and how long to wait before another turn."""
+        try:
+            if not await self._call(self._holds_pacs):
+                return _Did.NOTHING, _IDLE
+            began = self._clock.now()
+            if not self._admission.start(began):
+                return _Did.NOTHING, self._closed(began)
             try:
-                if not busy and await self._call(lambda tables: tables.harvests.finish(self._harvest.id)):
-                    return
-                if not busy:
-                    await asyncio.sleep(_IDLE)
-                if not await self._call(self._holds_pacs):
-                    busy = False
-                    continue
-                began = await self._admitted()
-                if began is None:
-                    return
-                try:
-                    busy = await self._one()
-                finally:
-                    self._admission.ended(began, _now())
-            except Unavailable as error:
-                busy = False
-                self._met(error)
+                did = await self._one(line)
+            finally:
+                self._admission.ended(began, self._clock.now())
+        except Unavailable as error:
+            line.abort()
+            self._met(error)
+            return _Did.NOTHING, _IDLE
+        return did, _IDLE if did is _Did.NOTHING else 0.0
+
+    def _closed(self, now: datetime) -> float:
+        """Return how long to wait for admission; a PACS that is not asked is not away."""
+        if not self._windows.open_at(now):
+            self._away = None
+        wait = self._admission.wait(now)
+        return min(wait if math.isfinite(wait) else _IDLE, _LONGEST_WAIT)
 
     def _met(self, error: Unavailable) -> None:
-        """Note what is away."""
-        if error.reason is Reason.PEER_AWAY and self._away_since is None:
-            self._away_since = time.monotonic()
-        log.warning("the harvest from %s waits: %s", self._pacs.name, error.reason.value)
+        """Note what is away; of the database the campaign keeps count."""
+        if error.reason is not Reason.DATABASE_AWAY:
+            if self._away is None:
+                log.warning("the harvest from %s waits: %s", self._pacs.name, error.reason.value)
+            self._away = self._away or (error.reason, time.monotonic())
 
-    async def _admitted(self) -> datetime | None:
-        """Wait for an association with the PACS; return when it began, None where the harvest is to stop."""
-        while not self._halt.is_set():
-            now = _now()
-            if self._admission.start(now):
-                return now
-            wait = self._admission.wait(now)
-            await asyncio.sleep(min(wait if math.isfinite(wait) else _IDLE, _LONGEST_WAIT, _IDLE))
-        return None
+    async def _finished(self) -> bool:
+        """Tell whether every row and study of the harvest has its verdict."""
+        try:
+            return await self._call(lambda tables: tables.harvests.finish(self._harvest.id))
+        except Unavailable:
+            return False
 
-    async def _one(self) -> bool:
-        """Resolve some rows, or fetch a study; False: there is nothing to do."""
+    async def _one(self, line: Line) -> _Did:
+        """Resolve some rows, or fetch a study."""
         rows = await self._call(self._rows)
         if rows:
             try:
-                await self._resolve(rows)
+                await self._resolve(line, rows)
             finally:
                 self._taken_rows.clear()
-            return True
+            return _Did.OWN
         worker = f"{self._pacs.name}-{threading.get_native_id()}"
         study = await self._call(lambda tables: tables.harvests.take_study(self._pacs.name, worker, _LEASE))
         if study is None:
             await self._call(lambda tables: tables.harvests.reap())
-            return False
-        await self._fetch(study)
-        return True
+            return _Did.NOTHING
+        await self._fetch(line, study)
+        return _Did.OWN if study.harvest_id == self._harvest.id else _Did.OTHERS
 
     # Rows.
 
     def _rows(self, tables: Tables) -> list[tuple[int, bytes]]:
-        """Return rows that no other worker of this process has in hand."""
-        if self._taken_rows:
-            return []
-        if tables.harvests.harvest(self._harvest.id).state == "paused":
+        """Return rows, if no other worker of this process has some in hand."""
+        if self._taken_rows or tables.harvests.harvest(self._harvest.id).state == "paused":
             return []
         rows = tables.harvests.rows_to_resolve(self._harvest.id, _ROWS)
         self._taken_rows = {row for row, _ in rows}
         return rows
 
-    async def _resolve(self, rows: list[tuple[int, bytes]]) -> None:
-        """Ask the PACS what rows mean."""
-        row = rows[0][0]
-        try:
-            async with connect(self._retriever.peer, service(FIND)) as client:
-                self._away_since = None
-                for row, sealed in rows:
-                    if self._halt.is_set():
-                        return
-                    await self._resolve_one(client, row, sealed)
-        except Unavailable as error:
-            if error.reason not in {Reason.PEER_REFUSED, Reason.PEER_ABORTED, Reason.PEER_PROTOCOL}:
-                raise
-            await self._refused(row, error.reason)
+    async def _resolve(self, line: Line, rows: list[tuple[int, bytes]]) -> None:
+        """Ask the PACS what rows mean, as long as it may be asked."""
+        for row, sealed in rows:
+            if not self._windows.open_at(self._clock.now()):
+                return
+            client = await line.client()
+            try:
+                await self._resolve_one(client, row, sealed)
+            except Unavailable as error:
+                if error.reason not in PEER_REASONS:
+                    raise
+                line.abort()
+                await self._refused(row, error.reason)
+                return
+            self._away = None
 
     async def _resolve_one(self, client: Client, row: int, sealed: bytes) -> None:
         wanted = self._seals.open_row(self._harvest.list_key, row, sealed)
-        found = await matches_of(client, wanted, _now().date(), self._pacs.find_limit)
+        found = await matches_of(client, wanted, self._clock.now().date(), self._pacs.find_limit)
         facts = StudyFacts(
             query=found.ending, matches=len(found.studies), capped=found.capped, means_many=wanted.means_many
         )
@@ -280,55 +344,77 @@ class Harvester:
 
     # Studies.
 
-    async def _fetch(self, study: TakenStudy) -> None:
+    async def _fetch(self, line: Line, study: TakenStudy) -> None:
         """Fetch a study and note what is to be said of it, or let it wait."""
-        renewing = asyncio.create_task(self._renew(study))
-        ended = False
+        is_back = False
         try:
-            run = await self._run_of(study.run_id)
-            uid = self._seals.open_study(study.study_key, study.sealed)
-            facts = await self._retriever.fetch(run, uid, self._books(study))
-            self._away_since = None
-            await self._conclude(study, facts, None)
-            ended = True
-        except Unavailable as error:
-            if error.reason is Reason.LEASE_LOST:
-                ended = True
-                return
-            if error.reason is Reason.PEER_AWAY:
-                self._met(error)
-            elif error.reason in {Reason.PEER_REFUSED, Reason.PEER_ABORTED, Reason.PEER_PROTOCOL}:
-                await self._conclude(study, StudyFacts(), error.reason)
-                ended = True
-            else:
+            async with self._leased(study):
+                await line.client()
+                self._away = None
+                await self._bring(line, study)
+                is_back = True
+        except NotNow:
+            pass
+        except (TimeoutError, Unavailable) as error:
+            line.abort()
+            is_back = isinstance(error, TimeoutError) or error.reason is Reason.LEASE_LOST
+            if not is_back:
                 raise
         finally:
-            renewing.cancel()
-            if not ended:  # not its fault: something is away, or the harvest stops
-                delay = 0.0 if self._halt.is_set() else self._pacs.backoff_s
+            if not is_back:  # not its fault: something is away, or the harvest stops
                 with suppress(Unavailable):
-                    await asyncio.shield(
-                        self._call(lambda tables: tables.harvests.give_back(study, delay, counts=False))
-                    )
+                    await self._call(lambda tables: tables.harvests.give_back(study, counts=False))
+
+    @asynccontextmanager
+    async def _leased(self, study: TakenStudy) -> AsyncIterator[None]:
+        """Keep a study's lease; raise `TimeoutError` within when it, or the PACS, has become another's."""
+
+        async def renew(scope: asyncio.Timeout) -> None:
+            while True:
+                await asyncio.sleep(_RENEW)
+                with suppress(Unavailable):
+                    if not await self._call(
+                        lambda tables: self._holds_pacs(tables) and tables.harvests.renew(study, _LEASE)
+                    ):
+                        scope.reschedule(asyncio.get_running_loop().time())
+                        return
+
+        async with asyncio.timeout(None) as scope:
+            renewing = asyncio.create_task(renew(scope))
+            try:
+                yield
+            finally:
+                renewing.cancel()
+
+    async def _bring(self, line: Line, study: TakenStudy) -> None:
+        """Fetch a study, and conclude from what came of it."""
+        run = await self._run_of(study.run_id)
+        uid = self._seals.open_study(study.study_key, study.sealed)
+        try:
+            facts, reason = await self._retriever.fetch(line, run, uid, self._books(study)), None
+        except Unavailable as error:
+            if error.reason not in PEER_REASONS:
+                raise
+            line.abort()
+            facts, reason = await self._call(lambda tables: _known(tables, study)), error.reason
+        await self._conclude(study, facts, reason)
 
     async def _conclude(self, study: TakenStudy, facts: StudyFacts, reason: Reason | None) -> None:
         """End a study with its verdict, or let it be tried again."""
         verdict = judge_study(facts).verdict
-        if verdict in _AGAIN and study.attempts < self._pacs.attempts:
+        if (verdict in _AGAIN or reason) and study.attempts < self._pacs.attempts:
             delay = self._pacs.backoff_s * 2 ** (study.attempts - 1)
             await self._call(lambda tables: tables.harvests.give_back(study, delay))
             return
-        if verdict is Verdict.PENDING:
-            verdict = Verdict.REFUSED
-        said = verdict.value
+        said = (Verdict.REFUSED if verdict is Verdict.PENDING else verdict).value
         await self._call(lambda tables: tables.harvests.end_study(study, said, reason and reason.value))
 
     def _books(self, study: TakenStudy) -> Books:
         """Return the ledger as retrieving sees it."""
 
-        async def expect(instances: list[Instance]) -> None:
-            keyed = [self._seals.instance(one) for one in instances]
-            await self._call(lambda tables: tables.harvests.expect(study, keyed))
+        async def expect(listing: Listing) -> None:
+            keyed = [self._seals.instance(one) for one in listing.instances]
+            await self._call(lambda tables: tables.harvests.expect(study, keyed, whole=listing.whole))
 
         async def missing() -> list[Instance]:
             found = await self._call(lambda tables: tables.harvests.missing(study))
@@ -337,17 +423,17 @@ class Harvester:
         async def arrived(keys: list[bytes]) -> set[bytes]:
             return await self._call(lambda tables: tables.harvests.arrived(study.run_id, keys))
 
-        async def admit(count: int) -> None:
-            while not self._bucket.take(count, time.monotonic()):  # noqa: ASYNC110 - the bucket fills with time alone
-                await asyncio.sleep(min(self._bucket.wait(count, time.monotonic()), _IDLE))
+        return Books(expect=expect, missing=missing, arrived=arrived, admit=self._admit)
 
-        return Books(expect=expect, missing=missing, arrived=arrived, admit=admit)
-
-    async def _renew(self, study: TakenStudy) -> None:
+    async def _admit(self, count: int) -> None:
+        """Wait for the rate; raise `NotNow` where the window has closed by then."""
         while True:
-            await asyncio.sleep(_RENEW)
-            with suppress(Unavailable):
-                await self._call(lambda tables: tables.harvests.renew(study, _LEASE))
+            now = self._clock.now()
+            if not self._windows.open_at(now):
+                raise NotNow
+            if self._bucket.take(count, now.timestamp()):
+                return
+            await self._clock.pause(min(self._bucket.wait(count, now.timestamp()), _LONGEST_WAIT))
 
     # The ledger.
 
@@ -360,6 +446,9 @@ class Harvester:
         """Tell whether this process is the one that fetches from the PACS: a lock that ends with the connection."""
         if self._held is not tables.connection:
             self._held = tables.connection if tables.harvests.hold_pacs(self._pacs.name) else None
+            if self._held is not None and not self._held_before:
+                self._held_before = True
+                tables.harvests.reclaim(self._pacs.name)
         return self._held is tables.connection
 
     async def _call(self, work: Callable[[Tables], T]) -> T:
@@ -367,5 +456,10 @@ class Harvester:
         return await asyncio.get_running_loop().run_in_executor(self._database, self._session.call, work)
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+def _known(tables: Tables, study: TakenStudy) -> StudyFacts:
+    """Return what the ledger knows of a study that the PACS would not answer for."""
+    keys = frozenset(tables.harvests.expected(study.harvest_id, study.study_key))
+    missing = {one.key for one in tables.harvests.missing(study)}
+    return StudyFacts(
+        before=Listed(keys=keys, whole=False) if keys else None, retrieve=Ending.FAILED, arrived=keys - missing
+    )

@@ -66,9 +66,13 @@ class HarvestSealer:
         """Return a study's UID."""
         return self._sealer.open("harvest_studies", key, sealed).decode()
 
+    def key(self, found: Instance) -> bytes:
+        """Key an instance."""
+        return self._sealer.instance(found.sop_instance.encode())
+
     def instance(self, found: Instance) -> Keyed:
         """Key and seal an instance."""
-        key = self._sealer.instance(found.sop_instance.encode())
+        key = self.key(found)
         packed = json.dumps([found.sop_instance, found.series, found.sop_class]).encode()
         return Keyed(key=key, sealed=self._sealer.seal("harvest_instances", key, packed))
 

@@ -17,7 +17,6 @@ from scheduler.harvest.harvester import Harvester
 from scheduler.harvest.retrieving import peer_of
 from scheduler.harvest.seals import HarvestSealer
 from scheduler.harvest.verdicts import Verdict, together
-from scheduler.ingest.ports import listener
 from scheduler.ingest.service import spool_of
 from scheduler.ingest.spool import Spool
 
@@ -74,32 +73,25 @@ def run_harvest(
     peer_of(order.pacs)
     source = spool_of(settings, order.destination, order.recipe)
     check_apart(source, order.destination)
-    pacs = order.pacs
-    moves = pacs.retrieve != "get" and pacs.move_destination
-    listening = listener("0.0.0.0", pacs.move_port) if moves else None  # noqa: S104 - the PACS is elsewhere
-    try:
-        with desk_of(settings) as (desk, servers):
-            run = open_run(desk, source, order.destination, order.recipe)
-            Spool(source).close()
-            with closing(desk.session()) as session:
-                harvest = _opened(desk, session, run, order)
+    with desk_of(settings) as (desk, servers):
+        run = open_run(desk, source, order.destination, order.recipe)
+        Spool(source).close()
+        with closing(desk.session()) as session:
+            harvest = _opened(desk, session, run, order)
 
-                def told(progress: Progress) -> None:
-                    on_progress(progress, session.call(lambda tables: tables.harvests.progress(harvest.id)))
+            def told(progress: Progress) -> None:
+                on_progress(progress, session.call(lambda tables: tables.harvests.progress(harvest.id)))
 
-                harvester = Harvester(desk, harvest, pacs, listening)
-                with closing(Campaign(desk, servers, run, harvester)) as campaign:
-                    summary = campaign.run(told, stop)
-                state = session.call(lambda tables: tables.harvests.harvest(harvest.id)).state
-                return Harvested(
-                    harvest_id=harvest.id,
-                    summary=summary,
-                    progress=session.call(lambda tables: tables.harvests.progress(harvest.id)),
-                    complete=state == "complete",
-                )
-    finally:
-        if listening is not None:
-            listening.close()
+            harvester = Harvester(desk, harvest, order.pacs)
+            with closing(Campaign(desk, servers, run, harvester)) as campaign:
+                summary = campaign.run(told, stop)
+            state = session.call(lambda tables: tables.harvests.harvest(harvest.id)).state
+            return Harvested(
+                harvest_id=harvest.id,
+                summary=summary,
+                progress=session.call(lambda tables: tables.harvests.progress(harvest.id)),
+                complete=state == "complete",
+            )
 
 
 def _opened(desk: Desk, session: Session, run: Run, order: HarvestOrder) -> Harvest:
