@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SUMMARIES = {
     "demo": "De-identify real instances, to see the farm at work.",
     "run": "De-identify a folder through the farm; go on where it was left.",
+    "scp": "Receive instances by C-STORE and de-identify them.",
+    "harvest": "Fetch the studies of a list from a PACS, and prove them complete.",
     "deid": "De-identify a file or a folder without any server.",
     "status": "Show the runs, or how one stands.",
     "quarantine": "List what is quarantined, look at it, or try it again.",
@@ -33,13 +35,13 @@ SUMMARIES = {
     "recipe": "Show, explain, compare and import recipes.",
     "subjects": "Import, list or export which pseudonym stands for whom.",
     "lookup": "Tell what a pseudonym or a new UID was before.",
-    "up": "Keep the farm on: servers, worker and Flower.",
-    "down": "Stop what `farm up --background` has started.",
     "echo": "Verify that a DICOM peer answers.",
     "find": "Query a DICOM peer.",
     "get": "Retrieve instances from a DICOM peer, as they are.",
     "move": "Have a DICOM peer send instances elsewhere.",
     "store": "Send instances to a DICOM peer.",
+    "up": "Keep the farm on: servers, worker and Flower.",
+    "down": "Stop what `farm up --background` has started.",
 }
 
 

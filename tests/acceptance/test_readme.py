@@ -21,6 +21,8 @@ from farm.recipe import schema
 from farm.recipe.recipe import preset, presets
 from farm.settings import FIELDS_DOC, Settings
 from farm.stores.manifest import COLUMNS
+from scheduler.harvest.peers import read
+from scheduler.harvest.verdicts import MEANING as VERDICTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +40,15 @@ def _rows(section: str) -> list[list[str]]:
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines[2:]]
 
 
+def _rows_from(head: str) -> list[list[str]]:
+    """Return the cells of the network's table whose first column has this head."""
+    text = _README.read_text()
+    section = text[text.index("## From PACS and modalities") : text.index("## Keys, and what losing them means")]
+    lines = section[section.index(f"| {head} |") :].splitlines()[2:]
+    table = takewhile(lambda line: line.startswith("|"), lines)
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in table]
+
+
 def _commands() -> list[list[str]]:
     """Return every `farm` command of the README's shell blocks."""
     blocks = re.findall(r"^```sh$(.*?)^```$", _README.read_text(), re.DOTALL | re.MULTILINE)
@@ -52,8 +63,9 @@ def _file(kind: str) -> str:
 
 def _subcommands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
     """Yield every command that does something, by its full name."""
-    if not isinstance(command, click.Group):
+    if not isinstance(command, click.Group) or command.invoke_without_command:
         yield name, command
+    if not isinstance(command, click.Group):
         return
     context = click.Context(command)
     for word in command.list_commands(context):
@@ -104,6 +116,20 @@ def test_recipe_keys() -> None:
     assert flat.keys() == set(schema.keys())
 
 
+def test_verdicts() -> None:
+    """Whoever orders a harvest reads from this table whether the data is whole."""
+    assert _rows_from("Verdict") == [[f"`{verdict.value}`", meaning] for verdict, meaning in VERDICTS.items()]
+
+
+def test_pacs_file() -> None:
+    """A PACS is described by this example and table; a key that is not told is a limit that nobody sets."""
+    [pacs] = read(_file("toml")).values()
+    named = {name.strip("` ") for row in _rows_from("Key") for name in row[0].split(",")}
+    shown = set(re.findall(r"^(\w+) =", _file("toml"), re.MULTILINE))
+    assert named | shown >= {field.name for field in fields(pacs)} - {"name"}
+    assert named <= {field.name for field in fields(pacs)}
+
+
 def test_presets() -> None:
     """Lost otherwise: people would choose a recipe by a promise that it does not keep."""
     dates = {"REMOVED": "removed", "UNMODIFIED": "kept", "MODIFIED": "shifted by {}"}
@@ -133,12 +159,16 @@ def test_commands_and_options(cli: Cli) -> None:
     (about_peers,) = (
         part for part in _README.read_text().split("\n\n") if part.startswith("The commands that speak to a peer")
     )
+    [about_scp] = [part for part in _README.read_text().split("\n\n") if part.startswith("`farm scp` also takes")]
+    scp_too = set(re.findall(r"--[a-z-]+", about_scp))
     to_peers = set(re.findall(r"--[a-z-]+", about_peers))
     for name, line in listed.items():
         options = set(re.findall(r"--[a-z-]+", cli(*name.split(), "--help").out)) - {"--help", "--json"}
         told = set(re.findall(r"--[a-z-]+", line))
         if "AET@HOST:PORT" in line:
             told |= to_peers
+        if name == "scp":
+            told |= scp_too
         if name == "demo":
             told.add("--workers")
         if name == "deid":
