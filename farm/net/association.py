@@ -128,8 +128,6 @@ class Association:
         """Whether the ARTIM timer runs (PS3.8 section 9.1.5)."""
         self.contexts: dict[int, Context] = {}
         """The accepted presentation contexts, once there is an association."""
-        self.begun = 0
-        """How many PDUs the peer has begun: a peer that only drips bytes begins none."""
         self._is_requestor = is_requestor
         self._limits = limits or Limits()
         self._framer = Framer(self._opened)
@@ -202,7 +200,7 @@ class Association:
 
     @property
     def pdus(self) -> int:
-        """Return how many PDUs have begun to come."""
+        """Return how many PDUs the peer has begun: one that only drips bytes begins none."""
         return self._framer.begun
 
     @property
@@ -295,7 +293,6 @@ class Association:
             raise Violation(AbortReason.INVALID_PARAMETER)
         if TABLE[event, self.state] in _ABORTING:
             raise _Unexpected(event)
-        self.begun += 1
 
     def _violated(self, violation: Violation) -> None:
         """Abort because of what the peer sent, and hear nothing more of it."""

@@ -248,7 +248,7 @@ class Conversation:
         """Wait until something happens; the watchdog sees to it that something does."""
         self._waits_since = self._loop.time()
         if self._watchdog is None:
-            self._look_again(self._association.begun, self._waits_since)
+            self._look_again(self._association.pdus, self._waits_since)
         await self._woken()
 
     async def _woken(self) -> None:
@@ -268,8 +268,8 @@ class Conversation:
         now = self._loop.time()
         if self._waiter is None or self._end is not None:
             return
-        if self._association.begun != begun:
-            self._look_again(self._association.begun, now)
+        if self._association.pdus != begun:
+            self._look_again(self._association.pdus, now)
         elif now < self._waits_since + self.peer.timeouts.response:
             self._look_again(begun, self._waits_since)
         else:

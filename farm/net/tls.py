@@ -1,15 +1,12 @@
 """TLS by the BCP 195 profile (PS3.15 B.12): TLS 1.2 with forward secrecy and authenticated encryption, or TLS 1.3.
 
-A peer is known by a certificate that a given authority has signed. The server side asks each client for one, and
-`Bindings` says which application entity titles a certificate may call itself by: an authority alone says only that a
-client is one of many.
+A peer is known by a certificate that a given authority has signed. An authority alone says only that a client is one of
+many: which application entity titles a certificate may call itself by is what `admission.Rule` says.
 """
 
 from __future__ import annotations
 
-import hashlib
 import ssl
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,39 +82,3 @@ def _trust(context: ssl.SSLContext, authority: Path) -> None:
         context.load_verify_locations(authority)
     except (OSError, ValueError):
         raise BadRecipe(Reason.BAD_OPTION, "The file of trusted TLS certificates cannot be used.") from None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bindings:
-    """Which certificate belongs to which calling application entity title.
-
-    `titles`: for each title the certificates that may use it, each by the SHA-256 fingerprint of its DER form
-    (hexadecimal, colons or not) or as `CN=` and the common name of its subject. A title that is not named is nobody's.
-    """
-
-    titles: Mapping[str, frozenset[str]]
-
-    def allows(self, calling: str, connection: ssl.SSLObject | ssl.SSLSocket) -> bool:
-        """Tell whether the client on a connection may call itself so."""
-        wanted = {_normal(name) for name in self.titles.get(calling, ())}
-        return not wanted.isdisjoint(names_of(connection))
-
-
-def names_of(connection: ssl.SSLObject | ssl.SSLSocket) -> frozenset[str]:
-    """Return what the peer's certificate may be named by: its fingerprint and its common names; empty without one."""
-    encoded = connection.getpeercert(binary_form=True)
-    if not encoded:
-        return frozenset()
-    # Only of a certificate that was verified is there more than the bytes.
-    subject = (connection.getpeercert() or {}).get("subject", ())
-    names = {
-        f"CN={pair[1]}"
-        for part in subject
-        for pair in part
-        if isinstance(pair, tuple) and len(pair) == 2 and pair[0] == "commonName"
-    }
-    return frozenset({hashlib.sha256(encoded).hexdigest(), *names})
-
-
-def _normal(name: str) -> str:
-    return name if name.startswith("CN=") else name.replace(":", "").lower()

@@ -17,6 +17,7 @@ from pynetdicom import sop_class as sop
 from farm.dicom.syntaxes import EXPLICIT_LITTLE
 from farm.errors import Reason, Unavailable
 from farm.net import dimse, negotiation, query, services, tls
+from farm.net.admission import fingerprint
 from farm.net.association import Association, Event, Message, ReleaseRequested, Requested
 from farm.net.client import Client, Peer, Timeouts, connect, getting, service
 from farm.net.dimse import Command, Field, Tag
@@ -420,13 +421,10 @@ async def _too_many() -> None:
 
 def test_tls_between_the_two_sides_of_ours_and_pynetdicom(certificates: Certificates) -> None:
     """Lost otherwise: the server's profile would keep others out, or let strangers in."""
-    seen: list[bool] = []
-    fingerprint = next(iter(_fingerprints(certificates)))
-    bound = tls.Bindings(titles={"FARM": frozenset({fingerprint}), "BY NAME": frozenset({"CN=client"})})
+    seen: list[str] = []
 
     def note(event: evt.Event) -> None:
-        connection = event.assoc.dul.socket.socket
-        seen.extend(bound.allows(title, connection) for title in ("FARM", "BY NAME", "OTHER"))
+        seen.append(fingerprint(event.assoc.dul.socket.socket.getpeercert(binary_form=True)))
 
     entity = AE()
     entity.add_supported_context(sop.Verification)
@@ -444,7 +442,7 @@ def test_tls_between_the_two_sides_of_ours_and_pynetdicom(certificates: Certific
             asyncio.run(_echo(Peer(host="127.0.0.1", port=port, ae_title="ANY", tls=stranger, timeouts=SHORT)))
     finally:
         server.shutdown()
-    assert seen == [True, True, False]
+    assert seen == _fingerprints(certificates)
 
 
 async def _echo(peer: Peer) -> int:
