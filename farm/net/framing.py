@@ -68,7 +68,7 @@ class Framer:
                 at = stop
                 continue
             if self._is_next and end - at >= _BOTH.size and view[at] == Pdu.P_DATA_TF:
-                found = self._opens(*_BOTH.unpack_from(view, at))
+                found: Control | Fragment | None = self._opens(*_BOTH.unpack_from(view, at))
                 at += _BOTH.size
                 if found is not None:
                     yield found
