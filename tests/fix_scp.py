@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
+from fix_farm import CT as SAMPLE
 from pdus import p_data, value
 
+from farm.dicom import part10
 from farm.net import dimse, pdu
 from farm.net.acceptor import Service
 from farm.net.association import Aborted, Accepted, Association, Data, Event, Message, Rejected
@@ -153,8 +155,17 @@ class Peer:
     async def associated(cls, port: int, *, tls: ssl.SSLContext | None = None, calling: str = "PEER") -> Self:
         """Return a peer with an association."""
         peer = await cls.connected(port, tls=tls)
-        assert isinstance(await peer.request(calling=calling), Accepted)
+        answered = await peer.request(calling=calling)
+        if not isinstance(answered, Accepted):
+            await peer.close()
+        assert isinstance(answered, Accepted), answered
         return peer
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def send(self, data: bytes) -> None:
         """Send bytes."""
@@ -252,3 +263,21 @@ def parts(data: bytes, size: int, context: int = 1) -> Iterator[bytes]:
     """Yield a data set as PDUs with so many bytes each."""
     for at in range(0, max(len(data), 1), size):
         yield p_data(value(context, 2 if at + size >= len(data) else 0, data[at : at + size]))
+
+
+_TEMPLATE: Final = part10.parse(SAMPLE.read_bytes())
+_UID: Final = b"1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322"
+
+
+def instance(number: int) -> tuple[str, bytes]:
+    """Return the SOP Instance UID and the data set of the CT of this number."""
+    uid = _UID[:-5] + b"%05d" % number
+    return uid.decode(), bytes(_TEMPLATE.data[_TEMPLATE.start :]).replace(_UID, uid)
+
+
+async def sent(port: int, numbers: Iterable[int]) -> list[int]:
+    """Send CTs over one association; return their statuses."""
+    async with await Peer.associated(port) as peer:
+        statuses = [await peer.store(*instance(number)) for number in numbers]
+        await peer.release()
+    return statuses

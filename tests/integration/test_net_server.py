@@ -121,6 +121,56 @@ def test_a_fault_of_a_sink_is_an_answer_without_its_text(caplog: pytest.LogCaptu
     assert "DOE^JANE" not in caplog.text
 
 
+class AtOnce:
+    """A receiver, and its own sink, that knows the status without waiting."""
+
+    def __init__(self, said: int | Exception) -> None:
+        self.said, self.data, self.abandoned = said, bytearray(), 0
+
+    def begin(self, _arriving: Arriving) -> AtOnce:
+        """Return itself."""
+        return self
+
+    def write(self, data: memoryview) -> None:
+        """Keep a fragment."""
+        self.data += data
+
+    def end(self) -> int:
+        """Say at once what is to be said."""
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
+
+    def abandon(self) -> None:
+        """Count."""
+        self.abandoned += 1
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "abandoned"),
+    [
+        (SUCCESS, SUCCESS, 0),
+        (Unavailable(Reason.NO_SPACE), OUT_OF_RESOURCES, 0),
+        (ValueError("DOE^JANE"), Status.PROCESSING_FAILURE, 1),
+    ],
+)
+def test_a_sink_that_knows_at_once_is_heard(
+    said: int | Exception, status: int, abandoned: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The short way to the response would lose what the long one sees to: refusals, faults, and the next instance."""
+
+    async def scenario() -> None:
+        receiver = AtOnce(said)
+        async with serving(receiver) as running:
+            peer = await Peer.associated(running.port)
+            assert await peer.store("1.2.3", b"data") == await peer.store("1.2.4", b"more") == status
+            assert (bytes(receiver.data), receiver.abandoned) == (b"datamore", 2 * abandoned)
+            await peer.release()
+
+    asyncio.run(scenario())
+    assert "DOE^JANE" not in caplog.text
+
+
 @pytest.mark.parametrize("where", ["on_begin", "on_write"])
 def test_a_fault_in_the_middle_ends_that_association_alone(where: str, caplog: pytest.LogCaptureFixture) -> None:
     """The event loop logs the text of what it catches, which may be a name."""

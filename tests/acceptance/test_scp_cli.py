@@ -1,0 +1,225 @@
+"""`farm scp`, the program: what peers send ends in the output folder, and what goes wrong loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from fix_celery import until
+from fix_cli import ended
+from fix_farm import visible
+from fix_scp import Peer, instance, sent
+from psycopg import sql
+
+from farm.cli.statuses import Status
+from farm.database import connect
+from farm.embedded import Stack
+from farm.ledger import Ledger
+from farm.net.services import Status as Dimse
+from farm.net.storing import OUT_OF_RESOURCES, SUCCESS
+from farm.settings import Settings
+from scheduler.worker_process import environment
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+    from fix_cli import Cli, Said, Starter
+
+    from farm.ledger import Progress
+
+pytestmark = pytest.mark.servers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scp:
+    """The program, listening."""
+
+    program: subprocess.Popen[str]
+    port: int
+    settings: Settings
+
+    @property
+    def receivers(self) -> list[psutil.Process]:
+        """Return the receiving processes."""
+        return [child for child in psutil.Process(self.program.pid).children() if _receives(child)]
+
+    def progress(self) -> Progress:
+        """Return how the run stands."""
+        with connect(self.settings.database_url) as connection:
+            return Ledger(connection).progress(1)
+
+    def until_done(self, count: int) -> None:
+        """Wait until so many instances are at their end."""
+        until(lambda: self.progress().ended == count, "the instances")
+
+    def stopped(self) -> Said:
+        """End it as a person does; return what it said."""
+        self.program.send_signal(signal.SIGINT)
+        return ended(self.program)
+
+
+def _receives(process: psutil.Process) -> bool:
+    try:
+        return "scheduler.ingest.port" in process.cmdline()
+    except psutil.NoSuchProcess:  # or it waits to be buried
+        return False
+
+
+@pytest.fixture
+def scp(start: Starter, farm: Cli, settings: Settings, tmp_path: Path) -> Scp:  # noqa: ARG001 - the environment
+    """Return the program with one receiving process."""
+    return listening(start, settings, tmp_path / "out")
+
+
+def listening(start: Starter, settings: Settings, out: Path, *options: str) -> Scp:
+    """Start the program on a free port and wait until it listens."""
+    given = ("--recipe", "basic", "--host", "127.0.0.1", "--json", *options)
+    program = start("scp", "--port", "0", "--out", out, *given)
+    assert program.stderr is not None
+    found = until(lambda: re.search(r"port (\d+)\.", program.stderr.readline()), "the port")  # type: ignore[union-attr]
+    return Scp(program=program, port=int(found[1]), settings=settings)
+
+
+def test_what_is_sent_ends_in_the_output_folder(scp: Scp, farm: Cli, tmp_path: Path) -> None:
+    """The way of a user: receive, look, end, and nothing identifying is ever said, logged or shown."""
+    assert asyncio.run(sent(scp.port, [1, 2, 2, 3])) == [SUCCESS] * 4
+    scp.until_done(4)
+    titles = [" ".join(process.cmdline()) for process in [psutil.Process(scp.program.pid), *scp.receivers]]
+    said = scp.stopped()
+    assert said.status == Status.DONE, said.err
+    assert (said.json["done"], said.json["skipped"], said.json["waiting"]) == (3, 1, 0)
+    assert len(visible(tmp_path / "out")) == 3
+    status = farm("status", "1", "--json")
+    assert status.status == Status.DONE
+    log = (scp.settings.home / "logs" / "scp.log").read_text()
+    for words in (log, said.out, said.err, status.out, *titles, *rows(scp.settings)):
+        for mark in ("CompressedSamples", "1CT1", instance(1)[0][:-5]):
+            assert mark not in words
+            assert mark.encode().hex() not in words
+
+
+def rows(settings: Settings) -> Iterator[str]:
+    """Yield every table of ledger and registry as text."""
+    with connect(settings.database_url) as connection:
+        tables = connection.execute(
+            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('ledger', 'registry')"
+        ).fetchall()
+        assert len(tables) > 4
+        for names in tables:
+            text = sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(*names))
+            yield "\n".join(row for (row,) in connection.execute(text))
+
+
+def test_the_same_command_goes_on(scp: Scp, start: Starter, tmp_path: Path) -> None:
+    """What was acknowledged and is not done would wait for ever, or be received into another run."""
+    assert asyncio.run(sent(scp.port, range(8))) == [SUCCESS] * 8
+    first = scp.stopped()
+    assert first.status == Status.DONE
+    assert first.json["total"] == 8
+    again = listening(start, scp.settings, tmp_path / "out")
+    assert asyncio.run(sent(again.port, [100])) == [SUCCESS]
+    again.until_done(9)
+    second = again.stopped()
+    assert (second.json["run"], second.json["done"]) == (first.json["run"], 9)
+    assert len(visible(tmp_path / "out")) == 9
+
+
+def test_ctrl_c_ends_it_while_a_peer_goes_on_sending(scp: Scp) -> None:
+    """Whoever stops a busy receiver would wait for as long as its peers like."""
+
+    async def send_on(port: int) -> None:
+        async with await Peer.associated(port) as peer:
+            for number in range(90_000):
+                assert await peer.store(*instance(number)) == SUCCESS
+                if number == 20:
+                    scp.program.send_signal(signal.SIGINT)
+
+    with pytest.raises((AssertionError, OSError)):
+        asyncio.run(send_on(scp.port))
+    said = ended(scp.program)
+    assert said.status == Status.DONE
+    assert said.json["total"] >= 20
+
+
+@contextmanager
+def _halted(process: psutil.Process) -> Iterator[None]:
+    process.suspend()
+    yield
+    process.resume()
+
+
+def test_processes_share_the_port(start: Starter, farm: Cli, settings: Settings, tmp_path: Path) -> None:  # noqa: ARG001
+    """One process would take all associations, or the death of one be the end of all."""
+    scp = listening(start, settings, tmp_path / "out", "--processes", "2")
+    one, two = until(lambda: scp.receivers if len(scp.receivers) == 2 else None, "both processes")
+    assert asyncio.run(sent(scp.port, [0])) == [SUCCESS]
+    for number, other in enumerate((one, two), start=1):
+        with _halted(other):
+            assert asyncio.run(sent(scp.port, [number])) == [SUCCESS]
+    one.kill()
+    assert asyncio.run(sent(scp.port, [3])) == [SUCCESS]
+    until(lambda: len([process for process in scp.receivers if process.pid != one.pid]) == 2, "its successor")
+    assert scp.stopped().json["total"] == 4
+
+
+def test_only_what_is_asked_for_is_let_in(start: Starter, farm: Cli, settings: Settings, tmp_path: Path) -> None:  # noqa: ARG001
+    """Options that are not heeded are the worst: a site relies on them."""
+    scp = listening(start, settings, tmp_path / "out", "--only", "Modality=MR", "--allow", "PEER")
+    assert asyncio.run(sent(scp.port, [0])) == [Dimse.NOT_AUTHORIZED]
+
+    async def stranger() -> None:
+        async with await Peer.associated(scp.port, calling="STRANGER"):
+            pytest.fail("it was let in")
+
+    with pytest.raises(AssertionError):
+        asyncio.run(stranger())
+    said = scp.stopped()
+    assert (said.status, said.json["total"]) == (Status.DONE, 0)
+
+
+def test_a_port_that_is_taken_is_said(scp: Scp, farm: Cli, tmp_path: Path) -> None:
+    """A second receiver would seem to run, and nobody reach it."""
+    said = farm("scp", "--port", str(scp.port), "--host", "127.0.0.1", "--out", tmp_path / "other", "--recipe", "basic")
+    assert said.status == Status.ORDER
+    assert "port" in said.err
+
+
+@pytest.fixture
+def servers(home: Path) -> Stack:
+    """Return servers that this test may kill."""
+    return Stack(Settings(home=home)).start()
+
+
+@pytest.fixture
+def apart(servers: Stack, cli: Cli, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:  # noqa: ARG001 - `cli` cleans the environment before
+    """Return settings for these servers, which are in the environment too."""
+    settings = replace(settings, database_url=servers.database_url, broker_url=servers.broker_url)
+    for name, value in environment(settings).items():
+        monkeypatch.setenv(name, value)
+    return settings
+
+
+def test_a_database_that_dies_is_told_and_waited_for(
+    start: Starter, apart: Settings, servers: Stack, home: Path, tmp_path: Path
+) -> None:
+    """A peer would be told of success for what no ledger knows, or the receiver end with its database."""
+    scp = listening(start, apart, tmp_path / "out")
+    assert asyncio.run(sent(scp.port, [0])) == [SUCCESS]
+    pid = servers.postgres_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not psutil.pid_exists(pid), "its end")
+    assert asyncio.run(sent(scp.port, [1])) == [OUT_OF_RESOURCES]
+    Stack(Settings(home=home)).start()
+    until(lambda: asyncio.run(sent(scp.port, [1])) == [SUCCESS], "the database")
+    until(lambda: scp.progress().done == 2, "the instances")
+    assert scp.stopped().json["done"] == 2
