@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
@@ -47,12 +47,14 @@ def decoded(data: bytes, syntax: str) -> Dataset:
     return read_dataset(io.BytesIO(data), *_SYNTAXES[syntax])
 
 
+@settings(deadline=None)
 @given(_REQUESTS, st.sampled_from(list(_SYNTAXES)), st.booleans())
 def test_a_request_is_read_as_it_was_meant(asked: Asked, syntax: str, undefined: bool) -> None:  # noqa: FBT001
     """A peer would be told of other instances than it asked about, and delete those that it asked about."""
     assert parse(encoded(asked, syntax, undefined=undefined), syntax) == asked
 
 
+@settings(deadline=None)
 @given(_REQUESTS, st.sampled_from(list(_SYNTAXES)), st.data())
 def test_a_report_says_of_each_instance_whether_it_is_held(asked: Asked, syntax: str, data: st.DataObject) -> None:
     """A peer deletes what is reported as safe."""
@@ -115,6 +117,7 @@ def test_a_request_needs_a_transaction(data: bytes) -> None:
     assert caught.value.reason is Reason.BAD_STRUCTURE
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.sampled_from([*_SYNTAXES, "1.2.3"]))
 def test_garbage_is_bad_input(data: bytes, syntax: str) -> None:
     """Any other exception would stand in a log with what the peer sent."""
@@ -124,6 +127,7 @@ def test_garbage_is_bad_input(data: bytes, syntax: str) -> None:
         return
 
 
+@settings(deadline=None)
 @given(_REQUESTS, st.sampled_from(list(_SYNTAXES)), st.booleans(), st.data())
 def test_a_damaged_request_is_bad_input_or_another_request(
     asked: Asked,

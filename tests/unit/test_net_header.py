@@ -6,7 +6,7 @@ import struct
 
 import pytest
 from fix_farm import CT
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farm.dicom import part10
@@ -49,6 +49,7 @@ def _read(reader: HeaderReader, data: bytes, cuts: list[int]) -> tuple[dict[int,
 
 
 @pytest.mark.parametrize("syntax", list(_DIALECTS))
+@settings(deadline=None)
 @given(data=st.data())
 def test_any_chunks_give_the_same_values(syntax: str, data: st.DataObject) -> None:
     """What a rule decides would hang on how the network cuts the data set."""
@@ -125,6 +126,7 @@ def test_a_deflated_data_set_is_not_looked_into() -> None:
     assert HeaderReader(_TAGS, DEFLATED_LITTLE).feed(memoryview(b"\xff" * 10)) == {}
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400), st.sampled_from([*_DIALECTS, DEFLATED_LITTLE, "1.2.3", ""]), st.integers(1, 50))
 def test_garbage_gives_values_or_none_but_no_exception(data: bytes, syntax: str, size: int) -> None:
     """One mad instance would end the event loop's read, and with it the association's answer."""
@@ -132,6 +134,7 @@ def test_garbage_gives_values_or_none_but_no_exception(data: bytes, syntax: str,
     assert found.keys() <= _TAGS
 
 
+@settings(deadline=None)
 @given(st.integers(0, 300), st.binary(min_size=1, max_size=8), st.sampled_from(list(_DIALECTS)))
 def test_a_damaged_header_is_no_exception(at: int, damage: bytes, syntax: str) -> None:
     """A flipped length or VR is the usual way of being mad."""

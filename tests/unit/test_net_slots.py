@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farm.net.slots import Slots
@@ -20,6 +20,7 @@ _STEPS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(_STEPS, st.integers(0, 4))
 def test_no_peer_ever_holds_more_than_its_share(steps: list[tuple[str, int, str | None]], most: int) -> None:
     """One peer could take all associations, or lose its share to what has long ended."""
