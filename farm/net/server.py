@@ -64,17 +64,20 @@ class Server:
         self._changed = asyncio.Event()
 
     async def serve(self, stop: asyncio.Event, *, drain_seconds: float = 10.0) -> None:
-        """Take associations until `stop` is set; then let those in the middle of a request finish it."""
+        """Take associations until `stop` is set; then let those in the middle of a request finish it.
+
+        The listener is closed as soon as nothing more is taken, so that whoever comes next may have the port.
+        """
         listener = self._port.listener
         listener.settimeout(0)
         self._loop.add_reader(listener, self._accept)
         sweeper = self._loop.create_task(self._sweep())
         try:
             await stop.wait()
-            self._loop.remove_reader(listener)
+            self._close(listener)
             await self._drain(drain_seconds)
         finally:
-            self._loop.remove_reader(listener)
+            self._close(listener)
             sweeper.cancel()
             for task in list(self._coming.values()):
                 task.cancel()
@@ -82,6 +85,12 @@ class Server:
                 acceptor.abort()
                 acceptor.hang_up()
             await asyncio.sleep(0)  # the transports close
+
+    def _close(self, listener: socket.socket) -> None:
+        """Take no more connections."""
+        if listener.fileno() >= 0:
+            self._loop.remove_reader(listener)
+            listener.close()
 
     @property
     def connections(self) -> int:

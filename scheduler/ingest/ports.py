@@ -153,7 +153,8 @@ class Ports:
             child.stdin.flush()
 
     def _died(self, row: int, process: _Process, status: int) -> None:
-        quick = time.monotonic() - process.started < _QUICK
+        # Who was killed did not die of its surroundings: those make a process end by itself.
+        quick = status >= 0 and time.monotonic() - process.started < _QUICK
         self._quick_deaths = self._quick_deaths + 1 if quick else 0
         _close(process.child)
         self._slots.wipe(row)
