@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test lint bench compare clean
+.PHONY: help setup demo test lint bench bench-net compare clean
 help:
 	@echo 'make demo    real DICOM through the whole farm, on embedded servers'
 	@echo 'make test    linters, types, architecture and all tests'
 	@echo 'make bench   figures against cp and other tools, side by side'
+	@echo 'make bench-net receiving and retrieving against DCMTK, Orthanc and pynetdicom'
 	@echo 'make compare leaks, conformance and speed against other tools, as a table'
 	@echo 'make clean   remove what the above made'
 
@@ -32,6 +33,11 @@ test: lint
 
 bench: setup
 	$(BIN)/python -m tests.bench
+
+bench-net: setup
+	$(BIN)/python -m tests.bench.net.receive
+	$(BIN)/python -m tests.bench.net.durable
+	$(BIN)/python -m tests.bench.net.retrieve
 
 compare: setup
 	$(BIN)/python -m tests.compare
