@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,9 +72,13 @@ class Harvests:
         header: str = "row_id,study_instance_uid,accession_number",
         clock: Clock | None = None,
         retry: bool = False,
-        seconds: float = 60,
+        until: threading.Event | None = None,
+        after: Callable[[], object] = lambda: None,
     ) -> Outcome:
-        """Harvest a list until its end, or until something ends it; with `retry` what is not complete once more."""
+        """Harvest a list until its end, or until something ends it; with `retry` what is not complete once more.
+
+        `after` is called once `until` is set, before the harvest is stopped.
+        """
         order = HarvestOrder(
             list=write_list(self.folder / "list.csv", rows, header),
             pacs=pacs,
@@ -89,7 +92,7 @@ class Harvests:
             if retry:
                 session.call(lambda tables: tables.harvests.retry(harvest.id))
             before = session.call(lambda tables: tables.ledger.progress(run.id).total)
-            error = _worked(Harvester(desk, harvest, pacs, clock), seconds)
+            error = _worked(Harvester(desk, harvest, pacs, clock), until or threading.Event(), after)
             _, found = results(desk, session, harvest.id)
             told = {result.carried[0]: result for result in found}
             arrivals = session.call(
@@ -106,19 +109,18 @@ class Harvests:
             )
 
 
-def _worked(harvester: Harvester, seconds: float) -> FarmError | None:
+def _worked(harvester: Harvester, until: threading.Event, after: Callable[[], object]) -> FarmError | None:
     """Let it work as a campaign would; return what ended it."""
-    until = time.monotonic() + seconds
     harvester.start()
     try:
-        while harvester._thread.is_alive():
-            assert time.monotonic() < until, "the harvest does not end"
+        while harvester._thread.is_alive() and not until.is_set():
             harvester.check()
             harvester._thread.join(0.05)
         harvester.check()
     except FarmError as error:
         return error
     finally:
+        after()
         harvester.stop()
     return None
 

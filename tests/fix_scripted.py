@@ -165,6 +165,11 @@ class Scripted:
 
     # Its associations.
 
+    @property
+    def is_open(self) -> bool:
+        """Tell whether there is any."""
+        return bool(self._open)
+
     def _came(self, event: Any) -> None:
         self.on_open()
         with self._lock:

@@ -56,8 +56,7 @@ _LEASE: Final = 60.0
 _RENEW: Final = 15.0
 _IDLE: Final = 0.5
 _KEEP_EVERY: Final = 1.0
-_LONGEST_WAIT: Final = 30.0
-"""Seconds between looks at a window that is closed, in case somebody has changed the clock."""
+_LEAST_WAIT: Final = 0.01
 _PATIENCE: Final = 30.0
 _AGAIN: Final = frozenset({Verdict.SHORT, Verdict.CHANGED, Verdict.REFUSED, Verdict.PENDING})
 """What another attempt may better."""
@@ -69,6 +68,8 @@ class Clock:
 
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    longest: float = 30.0
+    """Seconds between looks at a window that is closed, in case somebody has changed the clock."""
 
 
 class _Did(Enum):
@@ -256,7 +257,11 @@ class Harvester:
         if not self._windows.open_at(now):
             self._away = None
         wait = self._admission.wait(now)
-        return min(wait if math.isfinite(wait) else _IDLE, _LONGEST_WAIT)
+        return self._bounded(wait if math.isfinite(wait) else _IDLE)
+
+    def _bounded(self, wait: float) -> float:
+        """Return how long to wait before another look: not for ever, and not for nothing."""
+        return max(_LEAST_WAIT, min(wait, self._clock.longest))
 
     def _met(self, error: Unavailable) -> None:
         """Note what is away; of the database the campaign keeps count."""
@@ -433,7 +438,7 @@ class Harvester:
                 raise NotNow
             if self._bucket.take(count, now.timestamp()):
                 return
-            await self._clock.pause(min(self._bucket.wait(count, now.timestamp()), _LONGEST_WAIT))
+            await self._clock.pause(self._bounded(self._bucket.wait(count, now.timestamp())))
 
     # The ledger.
 

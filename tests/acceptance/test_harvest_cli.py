@@ -1,0 +1,189 @@
+"""`farm harvest` as people use it: to its end, killed, twice at once, held back, and asked for again."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from fix_cli import Cli, Starter, ended
+from fix_farm import visible
+from fix_pacs import Described, Study, write_list
+from fix_peers import free_port
+from fix_scripted import Scripted
+
+from farm.database import connect
+from farm.settings import Settings
+
+pytestmark = pytest.mark.servers
+STUDIES = [Study(number=number, accession=f"A{number}", sizes=(2,)) for number in range(1, 13)]
+
+
+class Command:
+    """The command, its list and its PACS."""
+
+    def __init__(self, folder: Path, pacs: Scripted, name: str = "list", **facts: object) -> None:
+        described = Described(port=pacs.port, title="SCRIPTED", facts={"retrieve": "get"} | facts)
+        self.pacs_file = described.write(folder / "pacs.toml")
+        self.folder, self.name = folder, name
+        self.rows(STUDIES)
+
+    def rows(self, studies: list[Study]) -> None:
+        """Want these studies, and one that is not there."""
+        rows = [f"{study.number},{study.uid},,=note" for study in studies]
+        header = "row_id,study_instance_uid,accession_number,note"
+        write_list(self.folder / f"{self.name}.csv", [*rows, "none,1.2.3,,"], header)
+
+    @property
+    def words(self) -> list[str]:
+        """Return the command."""
+        found = ["harvest", "--list", f"{self.name}.csv", "--pacs", "PACS", "--pacs-file", "pacs.toml"]
+        found = [str(self.folder / one) if one.endswith((".csv", ".toml")) else one for one in found]
+        return [*found, "--out", str(self.folder / f"out-{self.name}"), "--recipe", "basic", "--json"]
+
+
+def told(text: str) -> dict[str, dict[str, str]]:
+    """Return a result by its rows."""
+    return {row["row_id"]: row for row in csv.DictReader(io.StringIO(text))}
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for what another process does."""
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.01)
+    pytest.fail("it does not come to that")
+
+
+def arrivals(settings: Settings) -> int:
+    """Return how many instances the ledger has."""
+    with connect(settings.database_url) as connection:
+        row = connection.execute("SELECT count(*) FROM ledger.arrivals").fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+def test_a_list_comes_to_its_end_and_is_exported(farm: Cli, tmp_path: Path) -> None:
+    """If it fails, the command does not do what its help says."""
+    with Scripted(studies=STUDIES[:3]).running() as pacs:
+        command = Command(tmp_path, pacs)
+        command.rows(STUDIES[:3])
+        said = farm(*command.words, "--result", tmp_path / "result.csv")
+        assert said.status == 0, said.err
+        assert said.json["complete"]
+        assert said.json["done"] == 6
+        assert len(visible(tmp_path / "out-list")) == 6
+        rows = told((tmp_path / "result.csv").read_text())
+        assert (tmp_path / "result.csv").stat().st_mode & 0o777 == 0o600
+        assert {row: one["verdict"] for row, one in rows.items()} == {
+            "1": "complete",
+            "2": "complete",
+            "3": "complete",
+            "none": "not-found",
+        }
+        assert rows["1"]["note"] == "'=note"
+        assert (rows["1"]["expected"], rows["1"]["arrived"], rows["1"]["missing"]) == ("2", "2", "0")
+        assert told(farm("harvest", "export", "1", "--out", "-").out).keys() == rows.keys()
+        [listed] = farm("harvest", "list", "--json").json["harvests"]
+        assert listed["verdicts"] == {"not-found": 1, "complete": 3}
+        assert farm("harvest", "priority", "1", "5").status == 0
+        [listed] = farm("harvest", "list", "--json").json["harvests"]
+        assert (listed["priority"], listed["state"]) == (5, "complete")
+        pacs.sent.clear()
+        assert farm("harvest", "retry", "1").status == 0
+        assert farm(*command.words).status == 0
+        assert not pacs.sent
+        for uid in (STUDIES[0].uid, "1.2.3"):
+            assert uid not in said.err + said.out
+
+
+def test_a_pacs_that_is_away_ends_the_command_with_status_5(
+    farm: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it fails, a script cannot tell that the same command has to be given again."""
+    monkeypatch.setenv("FARM_PATIENCE_SECONDS", "1")
+    pacs = Scripted(studies=STUDIES[:2])
+    command = Command(tmp_path, pacs)
+    assert farm(*command.words).status == 5
+    with pacs.running():
+        command = Command(tmp_path, pacs)
+        assert farm(*command.words).json["complete"]
+
+
+def test_a_killed_command_fetches_nothing_twice(farm: Cli, start: Starter, settings: Settings, tmp_path: Path) -> None:
+    """If it fails, a crash in the third month begins the first month again, or waits for leases of the dead."""
+    del farm
+    with Scripted(studies=STUDIES).running() as pacs:
+        command = Command(tmp_path, pacs, rate=8.0, burst=4.0)
+        for least in (3, 9):
+            program = start(*command.words)
+            until(lambda least=least: arrivals(settings) >= least)
+            _kill(program.pid)
+            program.communicate()
+        there = arrivals(settings)
+        pacs.sent.clear()
+        command = Command(tmp_path, pacs)
+        said = ended(start(*command.words))
+    assert said.status == 0, said.err
+    assert said.json["complete"]
+    assert said.json["studies"] == {"complete": len(STUDIES)}
+    assert set(pacs.sent.values()) == {1}
+    assert sum(pacs.sent.values()) == 2 * len(STUDIES) - there
+    assert len(visible(tmp_path / "out-list")) == 2 * len(STUDIES)
+
+
+def _kill(pid: int) -> None:
+    """Kill a program and what it has started, the servers of the tests not being among that."""
+    family = [*psutil.Process(pid).children(recursive=True)]
+    os.kill(pid, signal.SIGKILL)
+    for one in family:
+        one.kill()
+    psutil.wait_procs(family, timeout=30)
+
+
+def test_two_commands_at_once_keep_to_the_pacs_cap(
+    farm: Cli, start: Starter, settings: Settings, tmp_path: Path
+) -> None:
+    """If it fails, a second list doubles the load on a PACS."""
+    del farm, settings
+    port = free_port()
+    with Scripted(studies=STUDIES, destinations={"FARMMOVE": port}).running() as pacs:
+        facts = {"associations": 2, "retrieve": "move", "move_destination": "FARMMOVE", "move_port": port}
+        commands = [Command(tmp_path, pacs, name, **facts) for name in ("one", "two")]
+        commands[0].rows(STUDIES[:8])
+        commands[1].rows(STUDIES[4:])
+        programs = [start(*command.words) for command in commands]
+        said = [ended(program) for program in programs]
+    assert [one.status for one in said] == [0, 0], said[0].err + said[1].err
+    assert [one.json["studies"] for one in said] == [{"complete": 8}, {"complete": 8}]
+    assert pacs.most_open <= 2
+    for name in ("one", "two"):
+        assert len(visible(tmp_path / f"out-{name}")) == 16
+
+
+def test_a_paused_harvest_fetches_nothing_until_it_is_resumed(
+    farm: Cli, start: Starter, settings: Settings, tmp_path: Path
+) -> None:
+    """If it fails, nobody can take the load off a PACS without losing what was ordered."""
+    with Scripted(studies=STUDIES).running() as pacs:
+        command = Command(tmp_path, pacs, associations=1, rate=20.0, burst=2.0)
+        program = start(*command.words)
+        until(lambda: arrivals(settings) >= 2)
+        assert farm("harvest", "pause", "1").status == 0
+        until(lambda: not pacs.is_open)
+        there = arrivals(settings)
+        assert there < 2 * len(STUDIES)
+        [listed] = farm("harvest", "list", "--json").json["harvests"]
+        assert listed["state"] == "paused"
+        assert arrivals(settings) == there
+        assert farm("harvest", "resume", "1").status == 0
+        said = ended(program)
+    assert said.status == 0, said.err
+    assert said.json["studies"] == {"complete": len(STUDIES)}
