@@ -48,7 +48,7 @@ class Case:
     @classmethod
     def of_file(cls, source: bytes, syntax: Syntax = oracle.EXPLICIT, **more: object) -> Case:
         """De-identify a file by the Basic Profile."""
-        return replace(cls(source, farmside.run(source), syntax), **more)  # type: ignore[arg-type]
+        return replace(cls(source, farmside.unseen(source), syntax), **more)  # type: ignore[arg-type]
 
     @cached_property
     def output(self) -> bytes:

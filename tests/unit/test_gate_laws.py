@@ -25,7 +25,8 @@ from farm.deid.gate.walk import Walk, grammar_of
 from tests import generate
 
 SURVIVORS = int(os.environ.get("GATE_SURVIVORS", "2000"))
-CLEAN = int(os.environ.get("GATE_CLEAN", "1000"))
+CLEAN = int(os.environ.get("GATE_CLEAN", "250"))
+EXAMPLES = int(os.environ.get("GATE_EXAMPLES", "50"))
 _EACH = 20  # survivors planted in one output
 _MOST_WITHHELD = 0.001
 
@@ -172,7 +173,7 @@ def gone(elements: list[Element]) -> dict[str, set[bytes]]:
 
 @pytest.mark.parametrize("is_output", [False, True])
 @pytest.mark.parametrize("name", trees.SYNTAXES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(data=st.data())
 def test_a_walk_that_remembers_finds_what_a_fresh_one_does(name: str, data: st.DataObject, is_output: bool) -> None:  # noqa: FBT001
     """Lost otherwise: chunks and remembered sequences could hide a value from the search."""
@@ -187,7 +188,7 @@ def test_a_walk_that_remembers_finds_what_a_fresh_one_does(name: str, data: st.D
 
 
 @pytest.mark.parametrize("name", trees.SYNTAXES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(data=st.data())
 def test_a_walk_finds_what_the_oracle_does(name: str, data: st.DataObject) -> None:
     """Lost otherwise: the gate's reader could pass over what it ought to look for."""
@@ -201,7 +202,7 @@ def test_a_walk_finds_what_the_oracle_does(name: str, data: st.DataObject) -> No
     assert expected.get("OB", set()) | expected.get("OW", set()) <= heaps[Heap.BYTES]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=4 * EXAMPLES, deadline=None)
 @given(data=st.binary(max_size=120), flips=st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=6))
 def test_no_bytes_make_the_gate_fail(data: bytes, flips: list[tuple[int, int]]) -> None:
     """Lost otherwise: a hostile file would end as an internal error and not as a verdict."""

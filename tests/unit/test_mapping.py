@@ -26,7 +26,7 @@ from farm.recipe.recipe import Recipe
 
 OTHER = ProjectKey(b"another key of thirty-two bytes!")
 ROOT = "1.2.826.0.1.3680043.10.999"
-RACED_UIDS = int(os.environ.get("RACED_UIDS", "48000"))
+RACED_UIDS = int(os.environ.get("RACED_UIDS", "4800"))
 ORIGINALS = st.from_regex(rb"[0-2]\.[1-9][0-9]{0,9}(\.[1-9][0-9]{0,9}){1,4}", fullmatch=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 
@@ -17,6 +18,8 @@ from farm.dicom.splice import Walk
 from farm.dicom.stretch import Lessons, TracedWalk
 from farm.errors import BadInput
 from tests.generate import ct, encode, enhanced_mr
+
+MUTANTS = int(os.environ.get("STRETCH_MUTANTS", "6"))  # of each instance
 
 
 class _Editor:
@@ -64,7 +67,7 @@ def _result(walk: Walk, start: int, end: int) -> object:
 def _mutants(data: bytes, seed: int) -> Iterator[bytes]:
     """Yield the data with a few bytes changed, most of them in headers, or with a piece cut out or doubled."""
     pick = random.Random(seed)
-    for _ in range(12):
+    for _ in range(MUTANTS):
         mutant = bytearray(data)
         for _ in range(pick.randrange(3)):
             at = pick.randrange(132, min(len(mutant), 9000))
