@@ -230,8 +230,10 @@ class Harvester:
                 if wait:
                     await line.close()
                     await self._clock.pause(wait)
+        except BaseException:
+            line.abort()
+            raise
         finally:
-            line.abort()  # which a released one does not notice
             await line.close()
 
     async def _turn(self, line: Line) -> tuple[_Did, float]:

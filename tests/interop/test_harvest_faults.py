@@ -1,6 +1,6 @@
 """A faulty wire between the farm and an archive, whichever of them has called: nothing is said that is not so.
 
-By default every fault is met once, somewhere; with HARVEST_FAULTS=full each at every place.
+By default some faults are met once, somewhere; with HARVEST_FAULTS=full all of them at every place.
 """
 
 from __future__ import annotations
@@ -46,12 +46,13 @@ PLACES = [
     ("dcmqrscp", "move", "ours"),
 ]
 """Which archive, how it is asked, and on whose associations the fault is."""
+QUICK = {"chop", "cut-rst", "cutpdu-half", "abortpdu", "flip-late", "always"}
 IS_FULL = os.environ.get("HARVEST_FAULTS") == "full"
 CASES = [
     pytest.param(fault, *place, id=f"{fault}-{'-'.join(place)}")
     for at, fault in enumerate(FAULTS)
     for number, place in enumerate(PLACES)
-    if IS_FULL or number == at % len(PLACES)
+    if IS_FULL or (fault in QUICK and number == at % len(PLACES))
 ]
 
 

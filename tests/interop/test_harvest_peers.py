@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,11 +68,21 @@ def described(harvests: Harvests, peer: Running, port: int, how: str, **facts: o
     return harvests.pacs(peer.port, peer.title, retrieve=how, **facts)
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Running, int]]]:
+    """Return an archive of each kind with the studies, which nothing changes."""
+    started = Peers(tmp_path_factory.mktemp("filled"))
+    yield {which: archive(started, which, STUDIES) for which in ("orthanc", "dcmqrscp")}
+    started.close()
+
+
 @pytest.mark.parametrize("how", ["get", "move"])
 @pytest.mark.parametrize("which", ["orthanc", "dcmqrscp"])
-def test_every_row_gets_the_verdict_that_is_true(harvests: Harvests, peers: Peers, which: str, how: str) -> None:
+def test_every_row_gets_the_verdict_that_is_true(
+    harvests: Harvests, filled: dict[str, tuple[Running, int]], which: str, how: str
+) -> None:
     """If it fails, what people are told of an archive in the field is not so."""
-    peer, port = archive(peers, which, STUDIES)
+    peer, port = filled[which]
     said = harvests(described(harvests, peer, port, how), ROWS, header=HEADER)
     assert said.complete
     assert said.error is None
@@ -110,9 +121,11 @@ def test_an_archive_that_refuses_c_get_is_asked_by_c_move(harvests: Harvests, pe
 
 
 @pytest.mark.parametrize("which", ["orthanc", "dcmqrscp"])
-def test_an_unknown_destination_is_refused(harvests: Harvests, peers: Peers, which: str) -> None:
+def test_an_unknown_destination_is_refused(
+    harvests: Harvests, filled: dict[str, tuple[Running, int]], which: str
+) -> None:
     """If it fails, an archive that does not know our title keeps the harvest waiting, or is thought to have moved."""
-    peer, port = archive(peers, which, STUDIES[:1])
+    peer, port = filled[which]
     pacs = harvests.pacs(peer.port, peer.title, retrieve="move", move_destination="STRANGER", move_port=port)
     said = harvests(pacs, [f"1,{STUDIES[0].uid},"])
     assert said.verdicts() == {"1": "refused"}
