@@ -169,9 +169,6 @@ class Acceptor(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was read."""
-        if self._quick is not None:
-            with suppress(OSError):
-                self._quick.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)  # type: ignore[arg-type]
         before = self._core.pdus
         try:
             for event in self._core.receive(self._desk.buffer[:nbytes]):
@@ -179,7 +176,9 @@ class Acceptor(asyncio.BufferedProtocol):
         except Exception as error:  # noqa: BLE001 - the event loop would log its text, which may carry a value
             log.error("an association is ended by a fault: %s", place_of(error))  # noqa: TRY400 - likewise
             self.abort()
-        self._flush()
+        if not self._flush() and self._quick is not None:  # what is written carries the acknowledgement
+            with suppress(OSError):
+                self._quick.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)  # type: ignore[arg-type]
         self._rest(before)
 
     def pause_writing(self) -> None:
@@ -262,10 +261,11 @@ class Acceptor(asyncio.BufferedProtocol):
         else:
             self.deadline = self._loop.time() + deadlines.idle
 
-    def _flush(self) -> None:
+    def _flush(self) -> bool:
+        """Send what is to be sent; tell whether there was anything."""
         transport = self._transport
         if transport is None:
-            return
+            return False
         out = self._core.outgoing()
         if out:
             transport.write(out)
@@ -275,6 +275,7 @@ class Acceptor(asyncio.BufferedProtocol):
             transport.close()
         elif self._core.timer and self._core.state is State.AWAITING_CLOSE and self._request is not None:
             self.deadline = min(self.deadline, self._loop.time() + self._service.deadlines.request)
+        return bool(out)
 
     def _happened(self, event: Event) -> None:
         if self._is_over:

@@ -17,6 +17,7 @@ from farm.net.errors import AbortReason, Violation
 _ELEMENT = struct.Struct("<HHL")
 _SHORT = struct.Struct("<HHLH")
 NO_DATA_SET = 0x0101
+_DATA_SET = 0x0001
 _RESPONSE = 0x8000
 
 
@@ -131,16 +132,19 @@ class Command:
         self, status: int, values: Mapping[int, int | str] | None = None, *, has_data: bool = False
     ) -> Command:
         """Return the response to this request, with the identifiers that it repeats (PS3.7 section 9.3)."""
-        answer: dict[int, int | str] = {Tag.RESPONDED_TO: self.message_id, Tag.STATUS: status}
-        answer |= {tag: self.values[tag] for tag in _REPEATED if tag in self.values}
-        return Command(field=self.field | _RESPONSE, values=_with_data(answer | dict(values or {}), has_data=has_data))
+        answer = {tag: self.values[tag] for tag in _REPEATED if tag in self.values}
+        answer[Tag.RESPONDED_TO], answer[Tag.STATUS] = self.message_id, status
+        answer[Tag.DATA_SET_TYPE] = _DATA_SET if has_data else NO_DATA_SET
+        if values:
+            answer.update(values)
+        return Command(field=self.field | _RESPONSE, values=answer)
 
 
 _REPEATED = (Tag.AFFECTED_SOP_CLASS, Tag.AFFECTED_SOP_INSTANCE)
 
 
 def _with_data(values: dict[int, int | str], *, has_data: bool) -> dict[int, int | str]:
-    return values | {Tag.DATA_SET_TYPE: 0x0001 if has_data else NO_DATA_SET}
+    return values | {Tag.DATA_SET_TYPE: _DATA_SET if has_data else NO_DATA_SET}
 
 
 def request(

@@ -25,30 +25,35 @@ _HEADER = frozenset({0x00080060, 0x0020000D, 0x0020000E})
 
 
 class _Sink:
-    __slots__ = ("_fd", "_path")
+    """One file, written where it stays, as storescp does it."""
+
+    __slots__ = ("_fd", "_header", "_path")
 
     def __init__(self, path: str, arriving: Arriving) -> None:
         self._path = path
-        self._fd = os.open(path + ".part", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         syntax = TransferSyntax(uid=arriving.transfer_syntax)
-        os.write(self._fd, part10.header(syntax, arriving.sop_class.encode(), arriving.sop_instance.encode()))
+        self._header = part10.header(syntax, arriving.sop_class.encode(), arriving.sop_instance.encode())
 
     def write(self, data: memoryview) -> None:
-        os.write(self._fd, data)
+        if self._header:
+            os.writev(self._fd, (self._header, data))
+            self._header = b""
+        else:
+            os.write(self._fd, data)
 
     def end(self) -> int:
         os.close(self._fd)
-        os.rename(self._path + ".part", self._path)  # noqa: PTH104 - paths are text here
         return 0
 
     def abandon(self) -> None:
         os.close(self._fd)
-        os.unlink(self._path + ".part")  # noqa: PTH108 - likewise
+        os.unlink(self._path)  # noqa: PTH108 - paths are text here
 
 
 class _Folder:
     def __init__(self, folder: str) -> None:
-        self._names = (f"{folder}/{os.getpid()}-{number}" for number in itertools.count())
+        self._names = (f"{folder}/{number}" for number in itertools.count())
 
     def begin(self, arriving: Arriving) -> _Sink:
         return _Sink(next(self._names), arriving)

@@ -21,6 +21,7 @@ from tests import generate
 from tests.bench.figures import table, verdict
 from tests.bench.net.peers import RECEIVERS, TITLE, Receiver, Running, running
 
+MODES = ("TCP_NODELAY=1", "as they come")
 COUNTS = {"CT": 600, "MR": 3000, "MF": 6}
 _MB = 1e6
 
@@ -32,9 +33,8 @@ def main() -> None:
         folder = Path(scratch)
         files = write_kinds(folder)
         results: dict[str, dict[str, dict[str, float]]] = {}
-        for nodelay in (True, False):
-            name = "TCP_NODELAY=1" if nodelay else "as they come"
-            results[name] = _measured(files, folder, options, nodelay=nodelay)
+        for name in options.peers:
+            results[name] = _measured(files, folder, options, nodelay=name == MODES[0])
     print(json.dumps(results, indent=2) if options.json else "\n\n".join(_tables(results)))
 
 
@@ -44,6 +44,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--share", type=float, default=1.0, help="part of the usual number of instances (%(default)s)")
     parser.add_argument("--associations", type=int, nargs="+", default=[1, 4, 8], metavar="N", help="at once")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these receivers alone")
+    parser.add_argument("--peers", nargs="+", default=list(MODES), choices=MODES, help="how the peers run")
     parser.add_argument("--kinds", nargs="+", default=list(COUNTS), choices=list(COUNTS), help="these instances alone")
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm"), help="where files go (%(default)s)")  # noqa: S108 - memory
     parser.add_argument("--json", action="store_true", help="print figures for machines")
