@@ -12,6 +12,7 @@ with what made the output, only table E.1-1 as facts: one mistake cannot hide in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 from farm.deid.gate import dates, files
@@ -31,6 +32,7 @@ _DUMMY_UID = b"2.25.0"
 _SOP_INSTANCE, _PATIENT_ID, _CHARSET = 0x00080018, 0x00100020, 0x00080005
 _IDENTITY_REMOVED, _METHOD, _METHOD_CODES, _TEMPORAL = 0x00120062, 0x00120063, 0x00120064, 0x00280303
 _BASIC_PROFILE = b"113100"
+_DIGITS = re.compile(rb"[0-9.:+\-\\ \0]*")  # what dates and times are made of
 _BEHIND = 65_536  # bytes behind the source's data set that are looked at
 
 
@@ -162,6 +164,7 @@ class _After:
         """Return what is searched, texts and others: not pixels, the pseudonym, or UIDs, which have their own check."""
         heaps = self.walk.heaps
         texts = {*heaps[Heap.TEXT], *heaps[Heap.CLEANED]}
+        texts.update(value for value in set(heaps[Heap.KEPT_DATES]) if not _DIGITS.fullmatch(value))
         texts.discard(self._pseudonym)
         texts.discard(self._pseudonym + b" ")
         if self.meta is not None:
@@ -236,7 +239,11 @@ def _pixels(expected: Expected, source: Source, before: _Before, after: _After) 
 
 def _placed(found: Iterable[Hit], after: _After) -> Iterator[Finding]:
     """Say where hits stand, attribute by attribute; what stands in front of the data set has no tag."""
-    elements = [(tag, path, Haystack({value}, set())) for tag, path, heap, value in after.elements() if heap in _SEEN]
+    elements = [
+        (tag, path, Haystack({value}, set()))
+        for tag, path, heap, value in after.elements()
+        if heap in _SEEN or (heap is Heap.KEPT_DATES and not _DIGITS.fullmatch(value))
+    ]
     for hit in found:
         places = {(tag, path) for tag, path, hay in elements if hit.look(hay)}
         for tag, path in sorted(places):

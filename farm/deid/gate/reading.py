@@ -191,7 +191,7 @@ class Reading:
         if vr in DATE_VRS and fate is Fate.CLEANED:
             return Heap.MOVED
         if vr in _DAY_VRS and fate is Fate.KEPT and self._keeps_days(tag):
-            return Heap.NOTHING
+            return Heap.KEPT_DATES
         if vr in TEXT_VRS and fate is Fate.CLEANED:
             return Heap.CLEANED
         return Heap.TEXT if vr in _SEARCHED_AS_TEXT else Heap.BYTES
