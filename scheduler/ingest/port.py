@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from farm.net.storing import Arriving
     from farm.settings import Settings
 
+_SWITCH = 0.0002
+"""Seconds after which a thread that waits for the interpreter gets it. The threads that wait for the disk need it for
+a moment after each call, and would by default wait 5 ms for the event loop each time."""
 _PATIENCE = 2.0
 """Seconds that a peer waits for a database that has just gone away, before it is told to come again."""
 
@@ -66,6 +69,7 @@ async def _receive(settings: Settings, order: ProcessOrder) -> None:
         caps = Caps(connections=order.port.max_connections, per_peer=order.port.max_associations)
         tls = tls_of(order.port)
         service = _service(settings, order, stack)
+        sys.setswitchinterval(_SWITCH)
         gc.collect()
         gc.freeze()  # what is there now stays: it need not be looked through again and again
         port = Port(listener=listener, slots=slots, row=order.row, caps=caps, tls=tls)
