@@ -132,7 +132,7 @@ class Command:
         self, status: int, values: Mapping[int, int | str] | None = None, *, has_data: bool = False
     ) -> Command:
         """Return the response to this request, with the identifiers that it repeats (PS3.7 section 9.3)."""
-        answer = {tag: self.values[tag] for tag in _REPEATED if tag in self.values}
+        answer: dict[int, int | str] = {tag: self.values[tag] for tag in _REPEATED if tag in self.values}
         answer[Tag.RESPONDED_TO], answer[Tag.STATUS] = self.message_id, status
         answer[Tag.DATA_SET_TYPE] = _DATA_SET if has_data else NO_DATA_SET
         if values:
