@@ -63,15 +63,19 @@ def status(*, run_id: int | None, as_json: bool) -> None:
     with _ledger() as ledger:
         runs = ledger.runs() if run_id is None else [ledger.run(run_id)]
         standing = [(run, Account.of(ledger.progress(run.id), run.counters)) for run in runs]
+        studies = None if run_id is None else ledger.studies(run_id)
     if as_json and run_id is None:
         screen.emit({"runs": [_facts(run) | account.to_dict() for run, account in standing]})
     elif as_json:
-        screen.emit(_facts(standing[0][0]) | standing[0][1].to_dict())
+        arrived = studies and {"studies": {"open": studies.open, "closed": studies.closed}}
+        screen.emit(_facts(standing[0][0]) | standing[0][1].to_dict() | (arrived or {}))
     elif run_id is None:
         _show_all(standing)
     else:
         run, account = standing[0]
         show(f"Run {run.id} is {run.state}.{_trouble(run)}", account)
+        if studies and studies.open + studies.closed:
+            screen.tell(f"  studies: {studies.closed:,} closed, {studies.open:,} open, of those that came from peers")
 
 
 def _facts(run: Run) -> dict[str, object]:

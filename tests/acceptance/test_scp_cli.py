@@ -100,6 +100,7 @@ def test_what_is_sent_ends_in_the_output_folder(scp: Scp, farm: Cli, tmp_path: P
     assert len(visible(tmp_path / "out")) == 3
     status = farm("status", "1", "--json")
     assert status.status == Status.DONE
+    assert status.json["studies"]["open"] + status.json["studies"]["closed"] > 0
     log = (scp.settings.home / "logs" / "scp.log").read_text()
     for words in (log, said.out, said.err, status.out, *titles, *rows(scp.settings)):
         for mark in ("CompressedSamples", "1CT1", instance(1)[0][:-5]):
