@@ -42,6 +42,9 @@ class Reason(StrEnum):
     PRIVATE_SOP_CLASS = "private-sop-class"
     PIXEL_LENGTH = "pixel-length"
     PIXELS_AT_RISK = "pixels-at-risk"
+    PIXELS_UNDECODABLE = "pixels-undecodable"
+    PIXELS_TOO_LARGE = "pixels-too-large"
+    CODEC_ABSENT = "codec-absent"
     # The release gate looked at the output and did not let it go.
     GATE_REVIEW = "gate-review"
     GATE_WITHHOLD = "gate-withhold"
@@ -96,6 +99,9 @@ MEANING: dict[Reason, str] = {
     Reason.PRIVATE_SOP_CLASS: "The SOP class is private, so no profile covers it, and the recipe does not let it in.",
     Reason.PIXEL_LENGTH: "Pixel Data is shorter than rows, columns, samples, bits and frames say.",
     Reason.PIXELS_AT_RISK: "The pixels may show identifying text and the recipe does not let such instances pass.",
+    Reason.PIXELS_UNDECODABLE: "The pixels are not what their transfer syntax and attributes say.",
+    Reason.PIXELS_TOO_LARGE: "A frame is larger than the limit, so nothing was allocated for it.",
+    Reason.CODEC_ABSENT: "No codec that is installed reads or writes these pixels in this transfer syntax.",
     Reason.GATE_REVIEW: "Something that may identify was found in the output: a person has to look.",
     Reason.GATE_WITHHOLD: "The output still holds a value that had to go, or is not what it claims to be.",
     Reason.NOT_ACCEPTED: "The peer takes neither the SOP class nor a transfer syntax that the instance can be sent in.",

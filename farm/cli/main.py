@@ -32,6 +32,7 @@ SUMMARIES = {
     "status": "Show the runs, or how one stands.",
     "quarantine": "List what is quarantined, look at it, or try it again.",
     "manifest": "Write a run's manifest: one row for each instance.",
+    "codecs": "Show which transfer syntaxes are read and written, and by what.",
     "recipe": "Show, explain, compare and import recipes.",
     "subjects": "Import, list or export which pseudonym stands for whom.",
     "lookup": "Tell what a pseudonym or a new UID was before.",

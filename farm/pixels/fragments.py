@@ -4,21 +4,20 @@ A compressed frame can carry text beside its samples: EXIF and comments of JPEG,
 goes, and every coded byte stays, so the samples do (`farm.pixels.markers`). An offset table that does not say where
 the frames are could say anything: it goes as well. Where nothing has to change, not a byte does.
 
-Fragments are joined to frames by their number, by the Basic Offset Table, or by the mark that opens a bitstream.
+Which fragments make a frame is told by `farm.frames.encapsulated`.
 """
 
 from __future__ import annotations
 
-from itertools import accumulate
-
 from farm.dicom.elements import EXPLICIT, ITEM, SEQUENCE_END, Data
 from farm.dicom.grammar import Edit, Span
+from farm.frames import encapsulated
+from farm.frames.encapsulated import J2K_OPENS, JP2_OPENS, JPEG_OPENS, starts
 from farm.pixels import markers
 from farm.pixels.markers import Family
 
 OFFSETS, LENGTHS = 0x7FE00001, 0x7FE00002  # Extended Offset Table, and its Lengths (PS3.3 C.7.6.3.1.8)
-_OPENS = {"jpeg": b"\xff\xd8", "jpeg-ls": b"\xff\xd8", "j2k": b"\xff\x4f\xff\x51"}
-_JP2 = b"\0\0\0\x0cjP"
+_OPENS = {"jpeg": (JPEG_OPENS,), "jpeg-ls": (JPEG_OPENS,), "j2k": (J2K_OPENS, JP2_OPENS)}
 
 
 def edits(data: Data, pixels: Span, tables: list[Span], family: Family | None, frames: int) -> list[Edit]:
@@ -30,7 +29,7 @@ def edits(data: Data, pixels: Span, tables: list[Span], family: Family | None, f
     table, parts = _fragments(data, pixels)
     if family is None or not parts:
         return []
-    groups = _grouped(table, parts, family, frames)
+    groups = encapsulated.grouped(table, parts, frames, _OPENS.get(family, ()))
     changed = table not in {b"", _offsets(groups)}
     new: list[list[bytes]] = []
     for group in groups:
@@ -51,7 +50,7 @@ def _extended(data: Data, tables: list[Span], groups: list[list[bytes]]) -> list
     """Return the edits of an Extended Offset Table and its Lengths that say something else than where frames are."""
     edits: list[Edit] = []
     for span in tables:
-        numbers = [sum(map(len, group)) for group in groups] if span.tag == LENGTHS else _starts(groups)
+        numbers = [sum(map(len, group)) for group in groups] if span.tag == LENGTHS else starts(groups)
         said = [int.from_bytes(data[at : at + 8], "little") for at in range(span.value, span.end, 8)]
         spare = int(span.tag == LENGTHS)  # a length may leave the padding out
         if len(said) != len(numbers) or any(not 0 <= n - one <= spare for n, one in zip(numbers, said, strict=True)):
@@ -62,39 +61,10 @@ def _extended(data: Data, tables: list[Span], groups: list[list[bytes]]) -> list
 
 def _fragments(data: Data, pixels: Span) -> tuple[bytes, list[bytes]]:
     """Return the Basic Offset Table and the fragments; the walk has seen that they are whole."""
-    at, items = pixels.value, []
-    while at < pixels.end - 8:
-        length = EXPLICIT.long(data, at + 4)
-        items.append(data[at + 8 : at + 8 + length])
-        at += 8 + length
+    items = [data[start:end] for start, end in encapsulated.items(data, pixels.value, pixels.end)]
     return (items[0], items[1:]) if items else (b"", [])
-
-
-def _grouped(table: bytes, parts: list[bytes], family: Family, frames: int) -> list[list[bytes]]:
-    """Return the fragments of each frame, as far as it can be told: what is no whole frame is refused later."""
-    if len(parts) == frames:
-        return [[part] for part in parts]
-    places = _starts([[part] for part in parts])
-    starts = {int.from_bytes(table[at : at + 4], "little") for at in range(0, len(table), 4)}
-    if len(starts) != frames or not starts.issubset(places):
-        opens = _OPENS.get(family)
-        starts = {at for at, part in zip(places, parts, strict=True) if opens is None or part.startswith((opens, _JP2))}
-        if opens is None and frames == 1:
-            starts = {0}
-    groups: list[list[bytes]] = []
-    for at, part in zip(places, parts, strict=True):
-        if at in starts or not groups:
-            groups.append([])
-        groups[-1].append(part)
-    return groups
-
-
-def _starts(groups: list[list[bytes]]) -> list[int]:
-    """Return where each frame's first item stands behind the Basic Offset Table."""
-    sizes = [sum(8 + len(part) for part in group) for group in groups]
-    return [0, *accumulate(sizes)][: len(groups)]
 
 
 def _offsets(groups: list[list[bytes]]) -> bytes:
     """Return the Basic Offset Table that tells where the frames are."""
-    return b"".join((start & 0xFFFFFFFF).to_bytes(4, "little") for start in _starts(groups))
+    return b"".join((start & 0xFFFFFFFF).to_bytes(4, "little") for start in starts(groups))

@@ -1,0 +1,92 @@
+"""RLE Lossless: the byte planes of a frame as segments, each row packed by itself (PS3.5 annex G).
+
+A segment holds one byte of one sample of each pixel, the most significant first, so a frame of 16-bit RGB has six. What
+is packed are planes, whatever Planar Configuration says; it is written as 1. Single bits are packed as the bytes of
+their native frame. Colours stay what they are.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+import imagecodecs
+import numpy as np
+
+from farm.codecs import native, uids
+from farm.codecs.faults import PLAIN, admitted, contiguous, faults_of, planar, refuse
+from farm.errors import BadInput, Reason
+from farm.frames import bits
+from farm.frames.codec import Changes, Claim, Decoded, Encoded, Options
+from farm.frames.encapsulated import Frame
+from farm.frames.layout import SUBSAMPLED, Layout, Samples
+
+_HEADER = struct.Struct("<16I")
+
+_CLAIMS = {uids.RLE: Claim(bits=(1, 32), signed=True, colours=PLAIN)}
+
+
+@dataclass(frozen=True, slots=True)
+class Rle:
+    """Frames of packed byte planes."""
+
+    name: str = "rle"
+    library: str = "imcd"
+    device: str = "cpu"
+    decodes: tuple[str, ...] = (uids.RLE,)
+    encodes: Mapping[str, Claim] = field(default_factory=lambda: _CLAIMS)
+
+    @property
+    def version(self) -> str:
+        """The library's."""
+        return imagecodecs.imcd_version().split()[-1]
+
+    def decode(self, data: Frame, layout: Layout) -> Decoded:
+        """Unpack the planes into an array of the layout's size."""
+        refuse(when=layout.photometric == SUBSAMPLED, hint="RLE holds a sample for every pixel")
+        single = layout.bits_allocated == 1
+        size = (layout.frame_bits + 7) // 8 if single else layout.size
+        planes = layout.samples * layout.dtype.itemsize
+        if len(data) < _HEADER.size or int.from_bytes(data[:4], "little") != planes:
+            raise BadInput(Reason.PIXELS_UNDECODABLE, "the segments are not as many as samples and bits say")
+        with faults_of(self.library):
+            flat = imagecodecs.dicomrle_decode(bytes(data), layout.dtype.newbyteorder("<"))
+        if len(flat) != size:
+            raise BadInput(Reason.PIXEL_LENGTH, expected=size, found=len(flat))
+        if single:
+            return native.read(bytes(flat), layout)
+        raw = np.frombuffer(flat, layout.dtype).reshape(layout.samples, layout.rows, layout.columns)
+        raw = raw[0] if layout.samples == 1 else raw.transpose(1, 2, 0)
+        samples = bits.values(raw, layout)
+        return Decoded(samples=samples, changes=Changes(high_bit=layout.bits_stored - 1))
+
+    def encode(self, samples: Samples, layout: Layout, options: Options) -> Encoded:
+        """Pack each plane."""
+        admitted(self.encodes, samples, layout, options.syntax)
+        with faults_of(self.library):
+            segments = [_even(imagecodecs.packbits_encode(plane, axis=-1)) for plane in _planes(samples, layout)]
+        places = list(accumulate(map(len, segments[:-1]), initial=_HEADER.size))
+        header = _HEADER.pack(len(segments), *places, *[0] * (15 - len(places)))
+        changes = Changes(planar=planar(layout, 1), high_bit=layout.bits_stored - 1)
+        return Encoded(data=header + b"".join(segments), changes=changes)
+
+
+def _planes(samples: Samples, layout: Layout) -> list[Samples]:
+    """Return the planes to pack; that of single bits is their native frame, which may know no rows."""
+    if layout.bits_allocated == 1:
+        packed = np.packbits(samples.reshape(-1), bitorder="little")
+        return [packed.reshape(layout.rows, -1) if layout.columns % 8 == 0 else packed.reshape(1, -1)]
+    size = layout.dtype.itemsize
+    octets = contiguous(samples).view("u1").reshape(layout.rows, layout.columns, layout.samples, size)
+    numbers = [(sample, octet) for sample in range(layout.samples) for octet in reversed(range(size))]
+    # A copy, because the packer takes no view of a single row or column for contiguous.
+    return [octets[:, :, sample, octet].copy() for sample, octet in numbers]
+
+
+def _even(segment: bytes | bytearray) -> bytes:
+    return bytes(segment) + b"\0" * (len(segment) % 2)
+
+
+CODEC = Rle()
