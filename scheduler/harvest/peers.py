@@ -137,7 +137,10 @@ def load(path: Path) -> dict[str, Pacs]:
     try:
         return read(path.read_text("utf-8-sig"))
     except (OSError, UnicodeError, ValueError):
-        raise BadRecipe(Reason.BAD_OPTION, "the file of PACS cannot be read") from None
+        raise BadRecipe(
+            Reason.BAD_OPTION,
+            "the file of PACS cannot be read: describe yours in pacs.toml under FARM_HOME, or name --pacs-file",
+        ) from None
 
 
 def read(text: str) -> dict[str, Pacs]:

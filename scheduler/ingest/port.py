@@ -96,7 +96,7 @@ def _service(settings: Settings, order: ProcessOrder, stack: ExitStack) -> Servi
     return Service(
         receiver=SpoolReceiver(spool, committer, sealer, bytes.fromhex(order.source_key), spell),
         offer=offer_of(port),
-        rules=tuple(Rule.parse(peer) for peer in port.peers),
+        rules=rules_of(port),
         limits=Limits(pdu=port.max_pdu),
         deadlines=Deadlines(idle=port.idle_seconds),
         header=header_rule(port.only),
@@ -115,6 +115,11 @@ def offer_of(port: PortOrder) -> Offer:
         titles=frozenset(port.ae_titles) or None,
         maximum_length=port.max_pdu,
     )
+
+
+def rules_of(port: PortOrder) -> tuple[Rule, ...]:
+    """Return who may come; raise `BadRecipe` where a peer is not written as one."""
+    return tuple(Rule.parse(peer) for peer in port.peers)
 
 
 def header_rule(only: tuple[tuple[str, str], ...]) -> HeaderRule | None:

@@ -194,6 +194,19 @@ def test_a_port_that_is_taken_is_said(scp: Scp, farm: Cli, tmp_path: Path) -> No
     assert "port" in said.err
 
 
+@pytest.mark.parametrize(
+    "wrong", [("--allow", "A title that is too long"), ("--only", "Modlity=CT"), ("--allow", "X@300.1.1.1")]
+)
+def test_an_order_that_cannot_be_carried_out_starts_nothing(
+    farm: Cli, home: Path, tmp_path: Path, wrong: tuple[str, str]
+) -> None:
+    """Receiving processes would start, die and start again, and say why only in a log."""
+    said = farm("scp", "--port", "0", "--host", "127.0.0.1", "--out", tmp_path / "out", *wrong)
+    assert said.status == Status.ORDER
+    assert "Receiving" not in said.err
+    assert not (home / "spool").exists()
+
+
 @pytest.fixture
 def servers(home: Path) -> Stack:
     """Return servers that this test may kill."""
