@@ -18,6 +18,7 @@ from farm.frames.encapsulated import Frame
 from farm.frames.layout import Layout, Samples
 
 _LEVEL = 6
+_MOST = 1032  # RFC 1951 can do no better: less than that cannot fill the frame
 
 _CLAIMS = {uids.DEFLATED_FRAME: native.CLAIM}
 
@@ -40,6 +41,8 @@ class Deflated:
     def decode(self, data: Frame, layout: Layout) -> Decoded:
         """Inflate a frame, to its size and no further."""
         size = (layout.frame_bits + 7) // 8
+        if len(data) * _MOST < size:
+            raise BadInput(Reason.PIXEL_LENGTH, expected=size, found=len(data))
         out = bytearray(size + size % 2)  # a frame of odd length may be padded within the stream
         with faults_of(self.library):
             inflated = imagecodecs.deflate_decode(bytes(data), raw=True, out=out)

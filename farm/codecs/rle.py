@@ -8,7 +8,7 @@ their native frame. Colours stay what they are.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -23,7 +23,9 @@ from farm.frames.codec import Changes, Claim, Decoded, Encoded, Options
 from farm.frames.encapsulated import Frame
 from farm.frames.layout import SUBSAMPLED, Layout, Samples
 
+_MOST = 64  # two bytes yield 128: less than that cannot fill the frame, and nothing is allocated for it
 _HEADER = struct.Struct("<16I")
+_decode: Callable[..., bytes | bytearray | memoryview] = imagecodecs.dicomrle_decode
 
 _CLAIMS = {uids.RLE: Claim(bits=(1, 32), signed=True, colours=PLAIN)}
 
@@ -51,8 +53,10 @@ class Rle:
         planes = layout.samples * layout.dtype.itemsize
         if len(data) < _HEADER.size or int.from_bytes(data[:4], "little") != planes:
             raise BadInput(Reason.PIXELS_UNDECODABLE, "the segments are not as many as samples and bits say")
+        if len(data) * _MOST < size:
+            raise BadInput(Reason.PIXEL_LENGTH, expected=size, found=len(data))
         with faults_of(self.library):
-            flat = imagecodecs.dicomrle_decode(bytes(data), layout.dtype.newbyteorder("<"))
+            flat = _decode(bytes(data), layout.dtype.newbyteorder("<"), out=bytearray(size))
         if len(flat) != size:
             raise BadInput(Reason.PIXEL_LENGTH, expected=size, found=len(flat))
         if single:

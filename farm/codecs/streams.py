@@ -16,6 +16,7 @@ from farm.frames.encapsulated import Frame
 _SOF = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 _SOS, _EOI = 0xDA, 0xD9
 _JP2, _J2K = b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51"
+_ENDS = b"\xff\xd9"
 _JXL, _JXL_BOXES = b"\xff\x0a", b"\0\0\0\x0cJXL "
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
@@ -45,6 +46,7 @@ def jpeg(data: Frame) -> Head:
             rows, columns = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
             head = Head(rows=rows, columns=columns, samples=body[5], precision=body[0], process=marker)
         elif marker == _SOS and head is not None and len(body) >= 4:
+            _whole(data)
             return Head(
                 rows=head.rows,
                 columns=head.columns,
@@ -85,6 +87,7 @@ def jpeg2000(data: Frame) -> Head:
         raise _bad()
     columns, rows, left, top = (int.from_bytes(data[at : at + 4], "big") for at in range(start + 8, start + 24, 4))
     samples = int.from_bytes(data[start + 40 : start + 42], "big")
+    _whole(data)
     depths = [bytes(data[at : at + 3]) for at in range(start + 42, start + 42 + 3 * samples, 3)]
     if not depths or len(set(depths)) != 1 or depths[0][1:] != b"\1\1":
         raise BadInput(Reason.PIXELS_UNDECODABLE, "the components of a code stream differ")
@@ -154,6 +157,15 @@ def _code_stream(boxes: bytes) -> bytes:
             return boxes[at + (8 if length != 1 else 16) + (4 if kind == b"jxlp" else 0) :]
         at += length if length > 8 else len(boxes)
     raise _bad()
+
+
+def _whole(data: Frame) -> None:
+    """Raise `BadInput` where a stream has no end: EOI of JPEG, EOC of JPEG 2000, which stand nowhere within coded data.
+
+    libjpeg-turbo and OpenJPH fill up what is missing and say nothing, and CharLS goes on to read zeros for ten seconds.
+    """
+    if _ENDS not in bytes(data[-16:]) and _ENDS not in bytes(data):
+        raise BadInput(Reason.PIXELS_UNDECODABLE, "a frame's bitstream was cut off")
 
 
 def _bad() -> BadInput:

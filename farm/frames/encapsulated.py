@@ -61,7 +61,7 @@ def frames(
     parts = [view[first:last] for first, last in items(data, *span)]
     table = bytes(parts[0]) if parts else b""
     groups = _told(table, extended, parts[1:], count, opens)
-    if len(groups) != count or not parts[1:]:
+    if len(groups) != count or not parts[1:] or count < 1:
         raise BadInput(Reason.PIXEL_LENGTH, "fragments do not make as many frames", expected=count, found=len(groups))
     return (group[0] if len(group) == 1 else b"".join(group) for group in groups)
 

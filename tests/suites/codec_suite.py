@@ -163,6 +163,16 @@ class CodecSuite:
                 registry.decoder(syntax).decode(encoded.data, other)
             assert refused.value.reason in {Reason.PIXELS_UNDECODABLE, Reason.PIXEL_LENGTH}
 
+    def test_what_was_cut_off_is_refused(self, syntax: str, codec: Codec) -> None:
+        """Lost: half a frame, filled up with grey by a library that says nothing, would pass for a whole one."""
+        layout = layout_of(max(codec.encodes[syntax].bits[0], 8), (64, 80), "MONOCHROME2")
+        encoded = codec.encode(picture(layout), layout, Options(syntax=syntax))
+        for part in (0.02, 0.3, 0.6, 0.9, 0.99):
+            with pytest.raises(BadInput):
+                registry.decoder(syntax).decode(
+                    encoded.data[: int(len(encoded.data) * part)], encoded.changes.apply(layout)
+                )
+
     def test_no_words_of_a_library_come_out(self, syntax: str) -> None:
         """Lost: a library's message, with what it read in it, could reach a log."""
         layout = layout_of(8, (40, 30), "MONOCHROME2")
