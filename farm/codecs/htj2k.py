@@ -104,8 +104,9 @@ class LossyHtj2k:
 
 def _centred(samples: Samples, layout: Layout, *, spread: bool) -> Samples:
     """Return samples as signed words with zero in the middle; `spread`: over all 16 bits."""
-    words = samples.astype("i4") if layout.signed else samples.astype("i4") - (1 << layout.bits_stored - 1)
-    return contiguous((words << (16 - layout.bits_stored) if spread else words).astype(np.int16))
+    middle = 0 if layout.signed else 1 << layout.bits_stored - 1
+    words = (samples.astype("u2") - np.uint16(middle)).view("i2")
+    return contiguous(words << (16 - layout.bits_stored) if spread else words)
 
 
 def _precise(data: bytes, layout: Layout) -> bytes:

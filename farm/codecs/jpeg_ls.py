@@ -3,13 +3,13 @@
 The coder knows no sign: signed samples are coded as the bits of their two's complement, and the sign is extended when
 they come back, because every decoder hands out unsigned numbers. With an error that would turn the greatest value into
 the least, so near-lossless takes unsigned samples alone. Colours stay what they are. imagecodecs before 2026.10 cannot
-be told the precision and writes 8 or 16; what it loses is size.
+be told the precision and writes 8 or 16; then others may see the error reach above Bits Stored, where we bring it back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import signature
 from typing import Any
 
@@ -63,8 +63,11 @@ class JpegLs:
     def encode(self, samples: Samples, layout: Layout, options: Options) -> Encoded:
         """Return a frame, with the error of the options where the syntax allows one."""
         near = 0 if admitted(self.encodes, samples, layout, options.syntax).lossless else options.near
-        depth = max(2, layout.bits_stored)
-        pixels = contiguous(bits.masked(samples, layout).astype("u1" if depth <= 8 else "u2", copy=False))
+        depth = max(2, layout.bits_stored) if _PRECISE else 8 if layout.bits_stored <= 8 else 16
+        # The sign reaches as far as the precision: others extend it from there.
+        word = f"{samples.dtype.kind}{1 if depth <= 8 else 2}"
+        wide = replace(layout, bits_allocated=8 if depth <= 8 else 16, bits_stored=depth, high_bit=depth - 1)
+        pixels = contiguous(bits.masked(samples.astype(word, copy=False), wide))
         precision: dict[str, Any] = {"bitspersample": depth} if _PRECISE else {}
         with faults_of(self.library):
             data = _without_spiff(bytes(_encode(pixels, near, **precision)))
