@@ -63,7 +63,9 @@ def status(*, run_id: int | None, as_json: bool) -> None:
     with _ledger() as ledger:
         runs = ledger.runs() if run_id is None else [ledger.run(run_id)]
         standing = [(run, Account.of(ledger.progress(run.id), run.counters)) for run in runs]
-        studies = None if run_id is None else ledger.studies(run_id)
+        studies = ledger.studies(runs[0].id) if run_id is not None else None
+    if studies is not None and not studies.open + studies.closed:
+        studies = None  # nothing came from peers
     if as_json and run_id is None:
         screen.emit({"runs": [_facts(run) | account.to_dict() for run, account in standing]})
     elif as_json:
@@ -74,7 +76,7 @@ def status(*, run_id: int | None, as_json: bool) -> None:
     else:
         run, account = standing[0]
         show(f"Run {run.id} is {run.state}.{_trouble(run)}", account)
-        if studies and studies.open + studies.closed:
+        if studies:
             screen.tell(f"  studies: {studies.closed:,} closed, {studies.open:,} open, of those that came from peers")
 
 

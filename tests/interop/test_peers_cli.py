@@ -42,7 +42,8 @@ def test_instances_go_to_an_archive_and_come_back(cli: Cli, peers: Peers, scans:
     archive = peers.dcmqrscp(destinations={"TARGET": target.port})
     peer = called(archive)
     assert cli("echo", peer).status == Status.DONE
-    sent = cli("store", peer, scans, "--recursive", "-j", "3", "--json")
+    # One association: dcmqrscp names what it receives alike in processes that receive at once, and loses some of it.
+    sent = cli("store", peer, scans, "--recursive", "--json")
     assert sent.status == Status.QUARANTINED
     assert sent.json == {"sent": COUNT, "failed": 1, "outcomes": {"0x0000": COUNT, "not-dicom": 1}}
     found = cli("find", peer, "-k", "StudyInstanceUID", "-k", "PatientID", "--csv")
