@@ -127,7 +127,7 @@ def _agree(data: Frame, layout: Layout) -> None:
 def _decoded(data: bytes, layout: Layout) -> Decoded:
     _agree(data, layout)
     with faults_of("libjxl"):
-        array = imagecodecs.jpegxl_decode(data, numthreads=1)
+        array = imagecodecs.jpegxl_decode(data, 0, numthreads=1)  # an animation may be a bomb
     colours = "RGB" if layout.samples > 1 and layout.photometric not in PLAIN else None
     samples = conformed(array, layout, layout.bits_stored, lossy=True)
     return Decoded(samples=samples, changes=Changes(photometric=colours, high_bit=layout.bits_stored - 1))

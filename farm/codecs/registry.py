@@ -36,7 +36,7 @@ _UID = "1.2.840.10008.1.2.4."
 _ABSENT: Final[dict[str, str]] = {
     uids.J2K_PART2_LOSSLESS: "no library reads the transforms between components of part 2",
     uids.J2K_PART2: "no library reads the transforms between components of part 2",
-    **dict.fromkeys((f"{_UID}{n}" for n in (52, 54, *range(56, 57), *range(58, 67))), _HIERARCHICAL),
+    **dict.fromkeys((f"{_UID}{n}" for n in (52, 54, 56, *range(58, 67))), _HIERARCHICAL),
     **dict.fromkeys((f"{_UID}{n}" for n in (94, 95, 204, 205)), _REMOTE),
     **dict.fromkeys((f"{_UID}{n}" for n in range(100, 109)), _VIDEO),
     **dict.fromkeys((f"{_UID}{n}.1" for n in range(100, 107)), _VIDEO),
