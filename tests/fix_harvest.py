@@ -19,6 +19,7 @@ from scheduler.campaign import Desk, open_run
 from scheduler.harvest.export import Result
 from scheduler.harvest.harvester import Clock, Harvester
 from scheduler.harvest.peers import Pacs, load
+from scheduler.harvest.seals import HarvestSealer
 from scheduler.harvest.service import HarvestOrder, _opened, results
 from scheduler.ingest.service import spool_of
 
@@ -93,7 +94,7 @@ class Harvests:
                 session.call(lambda tables: tables.harvests.retry(harvest.id))
             before = session.call(lambda tables: tables.ledger.progress(run.id).total)
             error = _worked(Harvester(desk, harvest, pacs, clock), until or threading.Event(), after)
-            _, found = results(desk, session, harvest.id)
+            _, found = results(session.call(lambda tables: tables.harvests), HarvestSealer(desk.sealer), harvest.id)
             told = {result.carried[0]: result for result in found}
             arrivals = session.call(
                 lambda tables: tables.connection.execute("SELECT count(*) FROM ledger.arrivals").fetchone()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,16 +15,19 @@ from farm.cli.options import PLACE, json_option, make_keys, project_option, reci
 from farm.cli.progress import Display, Standing
 from farm.cli.recipe_files import chosen_recipe
 from farm.cli.statuses import Status
+from farm.cli.tables import database, keys
 from farm.errors import MEANING, BadRecipe, Reason
+from farm.ledger.harvests import Harvests
+from farm.queue import Sealer
 from scheduler.harvest import export, verdicts
 from scheduler.harvest.peers import chosen, load
-from scheduler.harvest.service import Harvested, HarvestOrder, books, results, run_harvest
+from scheduler.harvest.seals import HarvestSealer
+from scheduler.harvest.service import Harvested, HarvestOrder, results, run_harvest
 from scheduler.harvest.verdicts import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from farm.ledger import Progress
     from farm.ledger.harvest_values import HarvestProgress
     from farm.settings import Settings
     from scheduler.harvest.peers import Pacs
@@ -92,7 +95,7 @@ def harvest(  # noqa: PLR0913 - one for each option
     screen.show_log("WARNING")
     with Display() as display, draining() as stop:
         ended = run_harvest(
-            settings, order, on_progress=lambda run, progress: display.show(_standing(run, progress)), stop=stop
+            settings, order, on_progress=lambda progress: display.show(Standing.of(progress)), stop=stop
         )
     if result is not None:
         _export(settings, ended.harvest_id, result)
@@ -109,9 +112,9 @@ def harvest(  # noqa: PLR0913 - one for each option
 @json_option
 def list_(*, as_json: bool) -> None:
     """Show the harvests."""
-    with books(settings_with()) as (_, session):
-        found = session.call(lambda tables: tables.harvests.harvests())
-        progress = {one.id: session.call(lambda tables, one=one: tables.harvests.progress(one.id)) for one in found}  # type: ignore[misc]
+    with _harvests() as harvests:
+        found = harvests.harvests()
+        progress = {one.id: harvests.progress(one.id) for one in found}
     if as_json:
         shown = [
             {"harvest": one.id, "run": one.run_id, "pacs": one.pacs, "state": one.state, "priority": one.priority}
@@ -133,9 +136,9 @@ def list_(*, as_json: bool) -> None:
 @_HARVEST
 def pause(*, harvest_id: int) -> None:
     """Fetch nothing more for a harvest; what is on its way comes to its end."""
-    with books(settings_with()) as (_, session):
-        session.call(lambda tables: tables.harvests.harvest(harvest_id))
-        session.call(lambda tables: tables.harvests.pause(harvest_id))
+    with _harvests() as harvests:
+        harvests.harvest(harvest_id)
+        harvests.pause(harvest_id)
     screen.tell(f"Harvest {harvest_id} is paused.")
 
 
@@ -143,9 +146,9 @@ def pause(*, harvest_id: int) -> None:
 @_HARVEST
 def resume(*, harvest_id: int) -> None:
     """Let a paused harvest go on."""
-    with books(settings_with()) as (_, session):
-        session.call(lambda tables: tables.harvests.harvest(harvest_id))
-        session.call(lambda tables: tables.harvests.resume(harvest_id))
+    with _harvests() as harvests:
+        harvests.harvest(harvest_id)
+        harvests.resume(harvest_id)
     screen.tell(f"Harvest {harvest_id} goes on, where its command runs.")
 
 
@@ -154,9 +157,9 @@ def resume(*, harvest_id: int) -> None:
 @click.argument("number", type=int)
 def priority(*, harvest_id: int, number: int) -> None:
     """Put a harvest before all of its PACS that have a lower priority."""
-    with books(settings_with()) as (_, session):
-        session.call(lambda tables: tables.harvests.harvest(harvest_id))
-        session.call(lambda tables: tables.harvests.prioritise(harvest_id, number))
+    with _harvests() as harvests:
+        harvests.harvest(harvest_id)
+        harvests.prioritise(harvest_id, number)
     screen.tell(f"Harvest {harvest_id} has priority {number}.")
 
 
@@ -171,9 +174,9 @@ def priority(*, harvest_id: int, number: int) -> None:
 )
 def retry(*, harvest_id: int, only: tuple[str, ...]) -> None:
     """Ask again for what is not complete; only missing instances are fetched."""
-    with books(settings_with()) as (_, session):
-        session.call(lambda tables: tables.harvests.harvest(harvest_id))
-        freed = session.call(lambda tables: tables.harvests.retry(harvest_id, list(only) or None))
+    with _harvests() as harvests:
+        harvests.harvest(harvest_id)
+        freed = harvests.retry(harvest_id, list(only) or None)
     screen.tell(f"{freed:,} rows and studies are asked for again by the harvest's command.")
 
 
@@ -193,8 +196,10 @@ def export_(*, harvest_id: int, result: Path) -> None:
 
 def _export(settings: Settings, harvest_id: int, result: Path) -> int:
     to_screen = str(result) == "-"
-    with books(settings) as (desk, session):
-        header, rows = results(desk, session, harvest_id)
+    with database(settings, make=True) as connection:
+        harvests = Harvests(connection)
+        harvests.harvest(harvest_id)  # that there is none is said before a key is missed
+        header, rows = results(harvests, HarvestSealer(Sealer(*keys(settings))), harvest_id)
         try:
             opened = nullcontext(sys.stdout) if to_screen else result.open("w", encoding="utf-8", newline="")
         except OSError:
@@ -209,15 +214,11 @@ def _pacs_of(settings: Settings, file: Path | None, name: str) -> Pacs:
     return chosen(load(file or settings.home / "pacs.toml"), name)
 
 
-def _standing(run: Progress, progress: HarvestProgress) -> Standing:
-    del progress
-    return Standing(
-        total=run.total,
-        counted=run.state != "crawling",
-        done=run.done,
-        quarantined=run.quarantined,
-        skipped=run.skipped,
-    )
+@contextmanager
+def _harvests() -> Iterator[Harvests]:
+    """Give the harvests; a look or an order needs no broker."""
+    with database(settings_with(), make=True) as connection:
+        yield Harvests(connection)
 
 
 def _verdicts(progress: HarvestProgress) -> dict[str, int]:

@@ -18,6 +18,8 @@ from farm.cli import screen
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from farm.ledger import Progress as RunProgress
+
 _WINDOW = 30.0
 """Seconds over which the rate is measured."""
 _EVERY = 10.0
@@ -33,6 +35,17 @@ class Standing:
     done: int
     quarantined: int
     skipped: int
+
+    @classmethod
+    def of(cls, progress: RunProgress, *, endless: bool = False) -> Standing:
+        """Return how a run stands; `endless`: its instances come as long as somebody sends them."""
+        return cls(
+            total=progress.total,
+            counted=not endless and progress.state != "crawling",
+            done=progress.done,
+            quarantined=progress.quarantined,
+            skipped=progress.skipped,
+        )
 
     @property
     def ended(self) -> int:

@@ -157,7 +157,7 @@ def carry_out(order: Order) -> Ended:
         def on_progress(progress: Progress) -> None:
             if not first:
                 first.append(progress)
-            display.show(_standing(progress))
+            display.show(Standing.of(progress))
 
         summary = run_folder(
             order.settings, order.source, order.destination, order.recipe, on_progress=on_progress, stop=stop
@@ -167,16 +167,6 @@ def carry_out(order: Order) -> Ended:
         summary=summary,
         interrupted=stop.is_set(),
         idle=was_over and summary.complete,
-    )
-
-
-def _standing(progress: Progress) -> Standing:
-    return Standing(
-        total=progress.total,
-        counted=progress.state != "crawling",
-        done=progress.done,
-        quarantined=progress.quarantined,
-        skipped=progress.skipped,
     )
 
 

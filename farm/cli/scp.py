@@ -25,7 +25,6 @@ from scheduler.ingest.order import PortOrder
 from scheduler.ingest.service import run_scp
 
 if TYPE_CHECKING:
-    from farm.ledger import Progress
     from scheduler.campaign import Summary
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -133,7 +132,7 @@ def scp(  # noqa: PLR0913 - one for each option
             order,
             (host, port),
             on_listening=on_listening,
-            on_progress=lambda progress: display.show(_standing(progress)),
+            on_progress=lambda progress: display.show(Standing.of(progress, endless=True)),
             stop=stop,
         )
     if as_json:
@@ -145,16 +144,6 @@ def scp(  # noqa: PLR0913 - one for each option
 
 def _absolute(path: Path | None) -> str:
     return str(path.absolute()) if path else ""
-
-
-def _standing(progress: Progress) -> Standing:
-    return Standing(
-        total=progress.total,
-        counted=False,
-        done=progress.done,
-        quarantined=progress.quarantined,
-        skipped=progress.skipped,
-    )
 
 
 def _facts(summary: Summary) -> dict[str, object]:

@@ -94,9 +94,10 @@ async def listing_of(client: Client, study: str, find_limit: int = 0) -> Listing
             about = match
     related = _number(about.get(queries.STUDY_INSTANCES, ""))
     availability = about.get(queries.AVAILABILITY, "")
-    found, whole = await _instances(client, queries.image_query(study))
+    found, status = await _instances(client, queries.image_query(study))
+    whole = ending_of(status) is Ending.SUCCESS
     is_capped = looks_like_a_limit(len(found)) or 0 < find_limit <= len(found)
-    if not whole or not found or (related is not None and related != len(found)) or is_capped:
+    if is_capped or queries.insists_on_series(status, len(found), related):
         by_series, whole = await _by_series(client, study, find_limit)
         found = {**found, **by_series}
     return Listing(
@@ -109,7 +110,8 @@ async def listing_of(client: Client, study: str, find_limit: int = 0) -> Listing
 _ABOUT: Final = {queries.AVAILABILITY: "", queries.STUDY_INSTANCES: ""}
 
 
-async def _instances(client: Client, identifier: Mapping[int, str]) -> tuple[dict[str, Instance], bool]:
+async def _instances(client: Client, identifier: Mapping[int, str]) -> tuple[dict[str, Instance], int | None]:
+    """Return the instances that match by their UIDs, and the final status."""
     finds = client.find(FIND, identifier)
     found: dict[str, Instance] = {}
     async for match in finds:
@@ -117,7 +119,7 @@ async def _instances(client: Client, identifier: Mapping[int, str]) -> tuple[dic
         series = match.get(queries.SERIES, "") or identifier.get(queries.SERIES, "")
         if uid and _is_of(match, identifier[queries.STUDY]):
             found[uid] = Instance(sop_instance=uid, series=series, sop_class=match.get(queries.SOP_CLASS, ""))
-    return found, ending_of(finds.status) is Ending.SUCCESS
+    return found, finds.status
 
 
 async def _by_series(client: Client, study: str, find_limit: int) -> tuple[dict[str, Instance], bool]:
@@ -126,10 +128,10 @@ async def _by_series(client: Client, study: str, find_limit: int) -> tuple[dict[
     whole = ending_of(finds.status) is Ending.SUCCESS and bool(series) and not 0 < find_limit <= len(series)
     found: dict[str, Instance] = {}
     for match in series:
-        some, is_whole = await _instances(client, queries.image_query(study, match[queries.SERIES]))
+        some, status = await _instances(client, queries.image_query(study, match[queries.SERIES]))
         related = _number(match.get(queries.SERIES_INSTANCES, ""))
         is_counted = related == len(some) if related is not None else not 0 < find_limit <= len(some)
-        whole = whole and is_whole and bool(some) and is_counted
+        whole = whole and ending_of(status) is Ending.SUCCESS and bool(some) and is_counted
         found |= some
     return found, whole
 

@@ -74,7 +74,7 @@ def image_query(study: str, series: str = "") -> Identifier:
     return {SOP_CLASS: "", SOP_INSTANCE: "", LEVEL: "IMAGE", STUDY: study, SERIES: series}
 
 
-def insists_on_series(status: int, found: int, related: int | None) -> bool:
+def insists_on_series(status: int | None, found: int, related: int | None) -> bool:
     """Tell whether the instances have to be asked for series by series, after a relational query.
 
     `found` matches and a final status came of it; `related` is Number of Study Related Instances, if the PACS says it.

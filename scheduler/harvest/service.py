@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from blake3 import blake3
-
-from farm.database import connect, migrate
-from farm.errors import BadRecipe, Reason
 from scheduler.campaign import Campaign, Desk, Summary, check_apart, desk_of, open_run
 from scheduler.harvest import export, lists
 from scheduler.harvest.harvester import Harvester
@@ -27,14 +23,14 @@ if TYPE_CHECKING:
 
     from farm.ledger import Progress, Run
     from farm.ledger.harvest_values import Harvest, HarvestProgress, RowResult
-    from farm.queue import Session, Tables
+    from farm.ledger.harvests import Harvests
+    from farm.queue import Session
     from farm.recipe.recipe import Recipe
     from farm.settings import Settings
     from scheduler.harvest.export import Result
     from scheduler.harvest.peers import Pacs
 
 _BATCH: Final = 2000
-_CHUNK: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +59,7 @@ def run_harvest(
     settings: Settings,
     order: HarvestOrder,
     *,
-    on_progress: Callable[[Progress, HarvestProgress], None],
+    on_progress: Callable[[Progress], None],
     stop: threading.Event,
 ) -> Harvested:
     """Fetch what a list wants and de-identify it; return when every row has its verdict, or `stop` is set.
@@ -78,13 +74,9 @@ def run_harvest(
         Spool(source).close()
         with closing(desk.session()) as session:
             harvest = _opened(desk, session, run, order)
-
-            def told(progress: Progress) -> None:
-                on_progress(progress, session.call(lambda tables: tables.harvests.progress(harvest.id)))
-
             harvester = Harvester(desk, harvest, order.pacs)
             with closing(Campaign(desk, servers, run, harvester)) as campaign:
-                summary = campaign.run(told, stop)
+                summary = campaign.run(on_progress, stop)
             state = session.call(lambda tables: tables.harvests.harvest(harvest.id)).state
             return Harvested(
                 harvest_id=harvest.id,
@@ -97,7 +89,7 @@ def run_harvest(
 def _opened(desk: Desk, session: Session, run: Run, order: HarvestOrder) -> Harvest:
     """Open the harvest of a list, anew or again, and bring its rows into the ledger."""
     seals = HarvestSealer(desk.sealer)
-    key = seals.list_key(_digest(order.list))
+    key = seals.list_key(lists.digest_of(order.list))
     with lists.opened(order.list) as (header, rows):
         sealed = seals.header(key, header)
         harvest = session.call(
@@ -114,51 +106,18 @@ def _opened(desk: Desk, session: Session, run: Run, order: HarvestOrder) -> Harv
     return session.call(lambda tables: tables.harvests.harvest(harvest.id))
 
 
-def _digest(path: Path) -> bytes:
-    digest = blake3()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-    except OSError:
-        raise BadRecipe(Reason.BAD_OPTION, "the list cannot be read") from None
-    return digest.digest()
-
-
-# What people ask and order, with or without a harvest that runs.
-
-
-@contextmanager
-def books(settings: Settings) -> Iterator[tuple[Desk, Session]]:
-    """Give a connection to the harvests, the schema being up to date."""
-    with desk_of(settings) as (desk, _):
-        with connect(desk.settings.database_url) as connection:
-            for package in ("farm.registry", "farm.ledger"):
-                migrate(connection, package)
-        with closing(desk.session()) as session:
-            yield desk, session
-
-
-def results(desk: Desk, session: Session, harvest_id: int) -> tuple[list[str], Iterator[Result]]:
+def results(harvests: Harvests, seals: HarvestSealer, harvest_id: int) -> tuple[list[str], Iterator[Result]]:
     """Return the columns of a harvest's list, and what came of each row. Identifying."""
-    seals = HarvestSealer(desk.sealer)
-    harvest = session.call(lambda tables: tables.harvests.harvest(harvest_id))
+    harvest = harvests.harvest(harvest_id)
     header = seals.open_header(harvest.list_key, harvest.sealed)
-    return header, (_result(seals, session, harvest, row) for row in _rows(session, harvest_id))
+    return header, (_result(harvests, seals, harvest, row) for row in harvests.results(harvest_id))
 
 
-def _rows(session: Session, harvest_id: int) -> Iterator[RowResult]:
-    def all_of(tables: Tables) -> Iterator[RowResult]:
-        return tables.harvests.results(harvest_id)
-
-    return session.call(all_of)
-
-
-def _result(seals: HarvestSealer, session: Session, harvest: Harvest, row: RowResult) -> Result:
+def _result(harvests: Harvests, seals: HarvestSealer, harvest: Harvest, row: RowResult) -> Result:
     wanted = seals.open_row(harvest.list_key, row.row, row.sealed)
     missing: list[str] = []
     for study in row.studies:
-        found = session.call(lambda tables, key=study.study_key: tables.harvests.missing_of(harvest.id, key))  # type: ignore[misc]
+        found = harvests.missing_of(harvest.id, study.study_key)
         missing += [seals.open_instance(one).sop_instance for one in found]
     said = [study.verdict for study in row.studies] + ([row.verdict] if row.verdict else [])
     verdict = together(said)
