@@ -3,9 +3,8 @@
 All associations of an event loop share one receive buffer: what it holds is given to the core at once, and the core's
 fragments go straight to the sink, so an association at rest costs no buffer and an instance of any size no memory.
 
-DCMTK and Orthanc leave Nagle's algorithm on and write a PDU in two pieces; the second then waits for the
-acknowledgement of the first, which Linux delays by 40 ms. Asking for a quick acknowledgement on each read takes that
-wait away.
+What comes is acknowledged at once, for the reason that `transport` gives: by the response, or where there is none yet
+by asking the kernel for it.
 """
 
 from __future__ import annotations
@@ -39,13 +38,13 @@ from farm.net.machine import State
 from farm.net.negotiation import Context, Offer, Refusal
 from farm.net.services import STORAGE_COMMITMENT, Status
 from farm.net.storing import Arriving, Receiver, Sink
+from farm.net.transport import acknowledge, prompt
 
 if TYPE_CHECKING:
     from farm.net.pdu import AssociateAccept, AssociateRequest
 
 log = logging.getLogger(__name__)
 
-_QUICK_ACK: Final = getattr(socket, "TCP_QUICKACK", None)
 _ESTABLISHED: Final = State.ESTABLISHED
 
 
@@ -154,10 +153,7 @@ class Acceptor(asyncio.BufferedProtocol):
         """Begin."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a listener makes no others
         self._transport = transport
-        sock = transport.get_extra_info("socket")
-        with suppress(OSError):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._quick = sock if _QUICK_ACK is not None else None
+        self._quick = prompt(transport)
         self.address = str((transport.get_extra_info("peername") or ("",))[0])
         self._core.transport_open()
         self._desk.opened(self)
@@ -177,8 +173,7 @@ class Acceptor(asyncio.BufferedProtocol):
             log.error("an association is ended by a fault: %s", place_of(error))  # noqa: TRY400 - likewise
             self.abort()
         if not self._flush() and self._quick is not None:  # what is written carries the acknowledgement
-            with suppress(OSError):
-                self._quick.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)  # type: ignore[arg-type]
+            acknowledge(self._quick)
         self._rest(before)
 
     def pause_writing(self) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Final, Protocol, cast
 from weakref import WeakKeyDictionary
 
@@ -23,10 +24,26 @@ from farm.net.errors import Misuse
 
 BATCH: Final = 262_144
 """Bytes of the receive buffer, and about as many to a write."""
-_QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
+_QUICK_ACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 _buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
 
 Buffer = bytes | memoryview
+
+
+def prompt(transport: asyncio.BaseTransport) -> socket.socket | None:
+    """Turn Nagle's algorithm off; return the socket whose acknowledgements can be asked for, None if they cannot."""
+    sock: socket.socket | None = transport.get_extra_info("socket")
+    if sock is None or sock.family not in {socket.AF_INET, socket.AF_INET6}:
+        return None
+    with suppress(OSError):  # it may be gone already
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return None if _QUICK_ACK is None else sock
+
+
+def acknowledge(sock: socket.socket) -> None:
+    """Have the kernel acknowledge what came, and what comes next, at once."""
+    with suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK or 0, 1)
 
 
 class Handler(Protocol):
@@ -61,11 +78,7 @@ class Wire(asyncio.BufferedProtocol):
         """Begin: note the open transport, and set it up."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=BATCH)  # two batches at most wait for the kernel
-        self._socket = transport.get_extra_info("socket")
-        if self._socket is not None and self._socket.family in {socket.AF_INET, socket.AF_INET6}:
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        else:
-            self._socket = None
+        self._socket = prompt(transport)
         self._acknowledge()
         self.association.transport_open()
         self.flush()
@@ -168,9 +181,8 @@ class Wire(asyncio.BufferedProtocol):
     # Within.
 
     def _acknowledge(self) -> None:
-        """Have the kernel acknowledge at once what comes next."""
-        if _QUICKACK is not None and self._socket is not None:
-            self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        if self._socket is not None:
+            acknowledge(self._socket)
 
     async def _drained(self, patience: float) -> None:
         try:
