@@ -44,7 +44,11 @@ class Reason(StrEnum):
     PIXELS_AT_RISK = "pixels-at-risk"
     PIXELS_UNDECODABLE = "pixels-undecodable"
     PIXELS_TOO_LARGE = "pixels-too-large"
+    PIXELS_DIFFER = "pixels-differ"
     CODEC_ABSENT = "codec-absent"
+    CODEC_CRASHED = "codec-crashed"
+    CODEC_HUNG = "codec-hung"
+    CODEC_MEMORY = "codec-memory"
     # The release gate looked at the output and did not let it go.
     GATE_REVIEW = "gate-review"
     GATE_WITHHOLD = "gate-withhold"
@@ -101,7 +105,11 @@ MEANING: dict[Reason, str] = {
     Reason.PIXELS_AT_RISK: "The pixels may show identifying text and the recipe does not let such instances pass.",
     Reason.PIXELS_UNDECODABLE: "The pixels are not what their transfer syntax and attributes say.",
     Reason.PIXELS_TOO_LARGE: "A frame is larger than the limit, so nothing was allocated for it.",
+    Reason.PIXELS_DIFFER: "What was encoded without loss does not decode to the same samples.",
     Reason.CODEC_ABSENT: "No codec that is installed reads or writes these pixels in this transfer syntax.",
+    Reason.CODEC_CRASHED: "The process that decodes and encodes died of these pixels, twice.",
+    Reason.CODEC_HUNG: "A codec was at a frame for longer than the limit.",
+    Reason.CODEC_MEMORY: "A codec needed more memory than the limit.",
     Reason.GATE_REVIEW: "Something that may identify was found in the output: a person has to look.",
     Reason.GATE_WITHHOLD: "The output still holds a value that had to go, or is not what it claims to be.",
     Reason.NOT_ACCEPTED: "The peer takes neither the SOP class nor a transfer syntax that the instance can be sent in.",

@@ -40,6 +40,15 @@ class Changes:
         changed = {one.name: value for one in fields(self) if (value := getattr(self, one.name)) is not None}
         return replace(layout, **{name: value for name, value in changed.items() if name in names})
 
+    def then(self, later: Changes) -> Changes:
+        """Return these changes followed by later ones."""
+        said = {one.name: value for one in fields(later) if (value := getattr(later, one.name)) is not None}
+        return replace(self, **said)
+
+    def with_ratio(self, ratio: float | None) -> Changes:
+        """Return these changes with another ratio."""
+        return replace(self, lossy_ratio=ratio)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
@@ -62,7 +71,8 @@ class Options:
     """How to encode: the transfer syntax, and how much may be lost where it may be lossy.
 
     `near` is the greatest error of JPEG-LS; `quality` that of JPEG, 1 to 100; `psnr` decibels of JPEG 2000; `step` the
-    quantisation step of HTJ2K as a part of the full scale; `distance` that of JPEG XL.
+    quantisation step of HTJ2K as a part of the full scale; `distance` that of JPEG XL; `rate` the frames a second of a
+    video.
     """
 
     syntax: str
@@ -71,6 +81,7 @@ class Options:
     psnr: int = 60
     step: float = 1 / 1024
     distance: float = 1.0
+    rate: float = 25.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
