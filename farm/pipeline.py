@@ -3,6 +3,11 @@
 It opens nothing, sends nothing and looks at no clock, so the same input gives the same output in a Celery worker, in
 `farm deid` and in a test. What it learned that a shell has to act on (digests, UIDs to record, the output's path) comes
 back as data in the `Report`.
+
+    draft (attributes) -> the work on frames, done by a transcoder -> settled -> examine (the release gate) -> finished
+
+`process` is all of it for one instance. A shell that has frames of several instances transcoded at once takes the steps
+by themselves; frames are the only thing that it hands about.
 """
 
 from __future__ import annotations
@@ -22,13 +27,20 @@ from farm.deid.mapping import Asked, KeyedMapping, Mapped, MappedSubject, Mappin
 from farm.deid.rules import BURNED_IN, FRAMES, RECOGNIZABLE
 from farm.deid.standard.e1_1 import EDITION
 from farm.dicom import part10, splice, syntaxes
-from farm.dicom.elements import Data, Dialect
+from farm.dicom.elements import EXPLICIT, Data, Dialect
 from farm.dicom.grammar import Edit, Noting, Plan
 from farm.dicom.part10 import Limits, Part10
-from farm.errors import BadInput, Reason
+from farm.errors import BadInput, BadRecipe, Reason
+from farm.frames.work import Result, Transcoder, Work
 from farm.pixels import fragments, markers
 from farm.pixels.risk import at_risk
 from farm.recipe.recipe import Recipe
+from farm.transcoding import dataset
+from farm.transcoding.dataset import Ready
+from farm.transcoding.deidentified import parts_of
+from farm.transcoding.plan import Action
+from farm.transcoding.targets import NAMES, Wanted
+from farm.transcoding.uids import derived_uid
 
 __all__ = [
     "KeyedMapping",
@@ -66,6 +78,10 @@ class Report:
     subject: str
     source_syntax: str
     target_syntax: str
+    pixels: str
+    """What was done with the frames: `copy`, `rewrite`, `encode`; empty: there are none."""
+    codec: str
+    """The libraries that did it, their versions, and the device where there is one."""
     pixels_at_risk: bool
     versions: str
     counts: dict[str, int]
@@ -89,7 +105,10 @@ class Product:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """An output that the release gate has not seen: the file's header, the data set as segments, and how they came."""
+    """An output that the release gate has not seen: the file's header, the data set as segments, and how they came.
+
+    `ready`: its frames are to be transcoded, and the segments are those of the data set without that.
+    """
 
     recipe: Recipe
     source: Part10
@@ -97,26 +116,53 @@ class Draft:
     header: bytes = field(repr=False)
     segments: list[Segment] = field(repr=False)
     target: syntaxes.TransferSyntax
+    dialect: Dialect
+    instance: str
     pixels_at_risk: bool
     pixels_changed: bool
+    ready: Ready | None = field(default=None, repr=False)
+    result: Result | None = field(default=None, repr=False)
+
+    @property
+    def work(self) -> Work | None:
+        """What has to be done with the frames, if anything."""
+        return self.ready.work if self.ready else None
 
 
-def process(
-    data: Data, recipe: Recipe, mapping: Mapping, limits: Limits | None = None, *, callback: Callback | None = None
+def process(  # noqa: PLR0913 - what an output is made of
+    data: Data,
+    recipe: Recipe,
+    mapping: Mapping,
+    limits: Limits | None = None,
+    *,
+    transcoder: Transcoder | None = None,
+    callback: Callback | None = None,
 ) -> Product:
     """De-identify one instance; raise `BadInput` with the reason where it has to be quarantined.
 
-    A `callback` has its say on every element: see `farm.deid.consult`.
+    `transcoder` is needed where the recipe asks for a transfer syntax. A `callback` has its say on every element: see
+    `farm.deid.consult`.
     """
     made = draft(data, recipe, mapping, limits, callback=callback)
+    if made.work is not None:
+        made = settled(made, _transcoded(made.work, transcoder))
     examine(made)
     return finished(made, blake3(data).hexdigest())
+
+
+def _transcoded(work: Work, transcoder: Transcoder | None) -> Result:
+    if transcoder is None:
+        raise BadRecipe(Reason.BAD_RECIPE, "output.transfer_syntax: nothing that transcodes was given")
+    (result,) = transcoder.run([work])
+    if isinstance(result, BadInput):
+        raise result
+    return result
 
 
 def draft(
     data: Data, recipe: Recipe, mapping: Mapping, limits: Limits | None = None, *, callback: Callback | None = None
 ) -> Draft:
-    """De-identify one instance without a look at the result."""
+    """De-identify one instance without a look at the result, and decide what becomes of its frames."""
     source = part10.parse(data, limits or _LIMITS)
     deidentifier = Deidentifier(recipe.directions, callback) if callback else _deidentifier(recipe)
     done = deidentifier.run(source, mapping)
@@ -124,24 +170,42 @@ def draft(
     risky = at_risk(sop_class, notes[BURNED_IN], notes[RECOGNIZABLE])
     if risky and recipe.quarantine_at_risk:
         raise BadInput(Reason.PIXELS_AT_RISK)
+    ready = _ready(source, done, recipe.wanted)
     stripped: list[Edit] = []
-    try:
-        stripped = _frames(source, done)
-    except BadInput:  # frames that cannot be looked into are pixels at risk
-        if recipe.quarantine_at_risk:
-            raise
-        risky = True
-    target = _target(source, done.target)
-    return Draft(
+    if ready is None or ready.plan.action is Action.COPY:
+        try:
+            stripped = _frames(source, done)
+        except BadInput:  # frames that cannot be looked into are pixels at risk
+            if recipe.quarantine_at_risk:
+                raise
+            risky = True
+    instance = done.uids[SOP_INSTANCE]
+    target = _target(source, done.target, ready)
+    made = Draft(
         recipe=recipe,
         source=source,
         done=done,
-        header=part10.header(target, sop_class, done.uids[SOP_INSTANCE].encode()),
+        header=part10.header(target, sop_class, instance.encode()),
         segments=splice.assemble(source.data, done.edits + stripped, source.start, done.end),
         target=target,
+        dialect=done.target,
+        instance=instance,
         pixels_at_risk=risky,
         pixels_changed=bool(stripped) or done.pixels_changed,
+        ready=ready,
     )
+    if ready is None or not ready.loses:
+        return made
+    lost = derived_uid(instance.encode(), recipe.wanted.options, recipe.uid_root).decode("ascii")
+    return replace(made, instance=lost, header=part10.header(target, sop_class, lost.encode()))
+
+
+def settled(made: Draft, result: Result) -> Draft:
+    """Return a draft with what came of the work on its frames."""
+    if made.ready is None:
+        return made
+    whole = dataset.finish(made.ready, result, made.instance)
+    return replace(made, segments=whole.segments, dialect=EXPLICIT, pixels_changed=True, result=result)
 
 
 def examine(made: Draft) -> None:
@@ -153,13 +217,13 @@ def examine(made: Draft) -> None:
     expected = gate.Expected(
         reading=reading,
         pseudonym=done.mapped.subject.pseudonym.encode(),
-        new_uids=set(done.uid_map.values()),
+        new_uids={*done.uid_map.values(), made.instance.encode()},
         original_uids=done.uid_map.keys(),
         days=done.days,
         pixels_changed=made.pixels_changed,
     )
     before = gate.Source(data=source.data, start=source.start, dialect=source.dialect)
-    after = gate.Output(segments=[made.header, *made.segments], start=len(made.header), dialect=done.target)
+    after = gate.Output(segments=[made.header, *made.segments], start=len(made.header), dialect=made.dialect)
     verdict = gate.examine(expected, before, after)
     if verdict.outcome is gate.Outcome.RELEASE:
         return
@@ -185,7 +249,7 @@ def finished(made: Draft, input_digest: str) -> Product:
         "subject": done.mapped.subject.pseudonym,
         "study": done.uids[STUDY],
         "series": done.uids[SERIES],
-        "instance": done.uids[SOP_INSTANCE],
+        "instance": made.instance,
     }
     report = Report(
         **names,
@@ -196,12 +260,19 @@ def finished(made: Draft, input_digest: str) -> Product:
         sop_class=done.facts[SOP_CLASS].decode("ascii", "replace"),
         source_syntax=made.source.syntax.uid,
         target_syntax=made.target.uid,
+        pixels=_told(made),
+        codec=made.result.codec if made.result else "",
         pixels_at_risk=made.pixels_at_risk,
         versions=VERSIONS,
-        counts=done.counts,
-        mapped=done.mapped,
+        counts=done.counts | ({"handed_back": 1} if made.result and made.result.handed_back else {}),
+        mapped=_mapped(made),
     )
     return Product(segments=segments, report=report)
+
+
+def _ready(source: Part10, done: Deidentified, wanted: Wanted) -> Ready | None:
+    """Decide what becomes of the frames; None where no transfer syntax is wanted."""
+    return dataset.prepare(parts_of(source, done), source.syntax.uid, wanted) if wanted.syntax else None
 
 
 def _frames(source: Part10, done: Deidentified) -> list[Edit]:
@@ -234,12 +305,31 @@ def _deidentifier(recipe: Recipe) -> Deidentifier:
     return found
 
 
-def _target(source: Part10, dialect: Dialect) -> syntaxes.TransferSyntax:
-    """Return the output's transfer syntax: the source's, or explicit little endian where headers were rewritten."""
+def _target(source: Part10, dialect: Dialect, ready: Ready | None) -> syntaxes.TransferSyntax:
+    """Return the output's transfer syntax: as planned, else the source's, or explicit where headers were rewritten."""
+    if ready is not None:
+        return syntaxes.find(ready.plan.target) or source.syntax
     if dialect is source.dialect:
         return source.syntax
     explicit = syntaxes.find(syntaxes.EXPLICIT_LITTLE)
     return explicit or source.syntax
+
+
+def _told(made: Draft) -> str:
+    """Return what was done with the frames."""
+    if made.done.pixels is None:
+        return ""
+    return (made.ready.plan.action if made.ready else Action.COPY).value
+
+
+def _mapped(made: Draft) -> Mapped:
+    """Return what was mapped; the UID of a lossy copy leads back to the original, and says so."""
+    done = made.done
+    if made.instance == done.uids[SOP_INSTANCE]:
+        return done.mapped
+    syntax = NAMES.get(made.target.uid, made.target.uid)
+    original = f"{done.facts[SOP_INSTANCE].decode('latin-1')} {syntax}"
+    return replace(done.mapped, uids=(*done.mapped.uids, (original, made.instance)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

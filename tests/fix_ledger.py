@@ -53,6 +53,7 @@ def report(number: int, **changes: object) -> Report:
     facts |= {"output_digest": digest(f"out {number}"), "output_bytes": 900, "sop_class": "1.2.840.10008.5.1.4.1.1.2"}
     facts |= {"study": "2.25.1", "series": "2.25.2", "instance": f"2.25.{number}", "subject": "S"}
     facts |= {"source_syntax": "1.2.840.10008.1.2", "target_syntax": "1.2.840.10008.1.2.1", "pixels_at_risk": False}
+    facts |= {"pixels": "encode", "codec": "OpenJPH 0"}
     facts |= {"versions": "farm 0", "counts": {"removed": 3}, "mapped": mapped(number)}
     return Report(**facts | changes)  # type: ignore[arg-type]
 

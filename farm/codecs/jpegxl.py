@@ -79,6 +79,10 @@ class JpegXlJpeg:
     device: str = "cpu"
     decodes: tuple[str, ...] = (uids.JPEG_XL_JPEG,)
     encodes: Mapping[str, Claim] = field(default_factory=lambda: _BASELINE)
+    rewrites: tuple[tuple[str, str], ...] = (
+        (uids.JPEG_BASELINE, uids.JPEG_XL_JPEG),
+        (uids.JPEG_XL_JPEG, uids.JPEG_BASELINE),
+    )
 
     @property
     def version(self) -> str:
@@ -99,6 +103,11 @@ class JpegXlJpeg:
         admitted(self.encodes, samples, layout, options.syntax)
         inner = jpeg.CODEC.encode(samples, layout, replace(options, syntax=uids.JPEG_BASELINE))
         return replace(inner, data=recompressed(inner.data))
+
+    def rewrite(self, data: Frame, source: str, target: str) -> bytes:
+        """Return a frame of JPEG Baseline as JPEG XL, or the other way round."""
+        del source
+        return recompressed(data) if target == uids.JPEG_XL_JPEG else restored(data)
 
 
 def recompressed(data: Frame) -> bytes:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from farm.frames.encapsulated import Frame
 from farm.frames.layout import Layout, Samples
@@ -141,3 +141,15 @@ class Codec(Protocol):
 
     def encode(self, samples: Samples, layout: Layout, options: Options) -> Encoded:
         """Return the bitstream of a frame; raise `BadInput` where the syntax cannot hold its samples."""
+
+
+@runtime_checkable
+class Rewriter(Protocol):
+    """A codec that turns a frame's bitstream into that of another syntax which holds the same coded picture."""
+
+    @property
+    def rewrites(self) -> tuple[tuple[str, str], ...]:
+        """From which transfer syntax to which; where both ways, every byte comes back."""
+
+    def rewrite(self, data: Frame, source: str, target: str) -> bytes:
+        """Return the bitstream in the other syntax; raise `BadInput` where it has none there."""

@@ -29,7 +29,7 @@ _REACH = 1 << 32
 class Encapsulated:
     """What stands for frames: the value of Pixel Data in pieces, and of the extended tables where they are needed."""
 
-    pieces: list[bytes]
+    pieces: list[Frame]
     extended: tuple[bytes, bytes] | None = None
 
 
@@ -107,13 +107,19 @@ def starts(groups: Sequence[Sequence[Frame]]) -> list[int]:
     return [0, *accumulate(sizes)][: len(groups)]
 
 
-def pixel_data(bitstreams: Sequence[bytes]) -> Encapsulated:
-    """Return the value of Pixel Data for the bitstreams of frames, a fragment for each, and the table that it needs."""
-    padded = [stream + b"\0" * (len(stream) % 2) for stream in bitstreams]
+def pixel_data(bitstreams: Sequence[Frame], *, table: bool = True) -> Encapsulated:
+    """Return the value of Pixel Data for the bitstreams of frames, a fragment for each, and the table that it needs.
+
+    Without `table` the Basic Offset Table is empty, as that of a video has to be.
+    """
     basic, extended = tables([len(stream) for stream in bitstreams])
-    pieces = [EXPLICIT.pack_header(ITEM, "", len(basic)) + basic]
-    for stream in padded:
-        pieces += (EXPLICIT.pack_header(ITEM, "", len(stream)), stream)
+    basic = basic if table else b""
+    pieces: list[Frame] = [EXPLICIT.pack_header(ITEM, "", len(basic)) + basic]
+    for stream in bitstreams:
+        odd = len(stream) % 2
+        pieces += (EXPLICIT.pack_header(ITEM, "", len(stream) + odd), stream)
+        if odd:
+            pieces.append(b"\0")
     pieces.append(EXPLICIT.pack_header(SEQUENCE_END, "", 0))
     return Encapsulated(pieces=pieces, extended=extended)
 

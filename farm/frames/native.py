@@ -7,14 +7,14 @@ two pixels share, which is given to both (YBR_FULL_422 becomes YBR_FULL); and bi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from farm.errors import BadInput, Reason
 from farm.frames import bits
-from farm.frames.encapsulated import Buffer
+from farm.frames.encapsulated import Buffer, Frame
 from farm.frames.layout import SUBSAMPLED, Layout, Order, Samples
 
 
@@ -58,6 +58,22 @@ def pixel_data(
     if words and order == "big" and layout.bits_allocated <= 8:
         joined = b"".join(pieces)
         pieces = [np.frombuffer(joined, "u2").byteswap().tobytes()]
+    return pieces
+
+
+def joined(streams: Sequence[Frame], layout: Layout, count: int) -> list[Frame]:
+    """Return native Pixel Data of frames that were written one by one, of even length together.
+
+    Frames of single bits share bytes (PS3.5 8.1.1), so they are put together anew.
+    """
+    pieces = list(streams)
+    if layout.frame_bits % 8 and count > 1:
+        flat = [np.unpackbits(np.frombuffer(one, "u1"), count=layout.frame_bits, bitorder="little") for one in pieces]
+        pieces = [np.packbits(np.concatenate(flat), bitorder="little").tobytes()]
+    else:  # each may be padded by itself
+        pieces = [piece[: layout.frame_bits // 8] if layout.frame_bits % 8 == 0 else piece for piece in pieces]
+    if sum(map(len, pieces)) % 2:
+        pieces.append(b"\0")
     return pieces
 
 

@@ -54,6 +54,8 @@ def _released(outcome: Done) -> dict[str, object]:
         "subject": report.subject,
         "source_syntax": report.source_syntax,
         "target_syntax": report.target_syntax,
+        "pixels": report.pixels,
+        "codec": report.codec,
         "pixels_at_risk": report.pixels_at_risk,
         "versions": report.versions,
         "counts": report.counts,

@@ -185,19 +185,22 @@ WITH ended AS (
             ELSE 'found'
         END AS state,
         g.id, g.reason, g.delay, g.input_digest, g.output_digest, g.bytes, g.path, g.sop_class, g.study, g.series,
-        g.instance, g.subject, g.source_syntax, g.target_syntax, g.pixels_at_risk, g.versions, g.counts
+        g.instance, g.subject, g.source_syntax, g.target_syntax, g.pixels, g.codec, g.pixels_at_risk, g.versions,
+        g.counts
     FROM ended e, json_to_recordset(%(outcomes)s) AS g (
         id bigint, state text, reason text, delay double precision, input_digest text, output_digest text,
         bytes bigint, path text, sop_class text, study text, series text, instance text, subject text,
-        source_syntax text, target_syntax text, pixels_at_risk boolean, versions text, counts jsonb
+        source_syntax text, target_syntax text, pixels text, codec text, pixels_at_risk boolean, versions text,
+        counts jsonb
     )
 ), kept AS (
     INSERT INTO ledger.outcomes (
         run_id, instance_id, state, reason, attempts, input_digest, output_digest, bytes, path, sop_class, study,
-        series, instance, subject, source_syntax, target_syntax, pixels_at_risk, versions, counts
+        series, instance, subject, source_syntax, target_syntax, pixels, codec, pixels_at_risk, versions, counts
     )
     SELECT run_id, id, state, reason, attempts, decode(input_digest, 'hex'), decode(output_digest, 'hex'), bytes, path,
-        sop_class, study, series, instance, subject, source_syntax, target_syntax, pixels_at_risk, versions, counts
+        sop_class, study, series, instance, subject, source_syntax, target_syntax, pixels, codec, pixels_at_risk,
+        versions, counts
     FROM given WHERE state <> 'found'
 ), back AS (
     INSERT INTO ledger.backlog (run_id, id, size, series_key, route, attempts, not_before)
@@ -327,7 +330,8 @@ LIMIT %(most)s
 -- name: manifest
 SELECT o.instance_id AS id, o.state, o.reason, o.attempts, encode(o.input_digest, 'hex') AS input_digest,
     encode(o.output_digest, 'hex') AS output_digest, i.size AS input_bytes, o.bytes AS output_bytes, o.path,
-    o.sop_class, o.study, o.series, o.instance, o.subject, o.source_syntax, o.target_syntax, o.pixels_at_risk,
+    o.sop_class, o.study, o.series, o.instance, o.subject, o.source_syntax, o.target_syntax, o.pixels, o.codec,
+    o.pixels_at_risk,
     o.counts, o.versions, r.recipe_digest, o.finished_at
 FROM ledger.outcomes o
 JOIN ledger.instances i ON i.id = o.instance_id

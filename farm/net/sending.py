@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from farm.dicom import part10, syntaxes
+from farm.dicom import part10, reencode, syntaxes
 from farm.dicom.elements import BIG, IMPLICIT, UNDEFINED, Data, Dialect
 from farm.dicom.part10 import Part10
 from farm.dicom.syntaxes import DEFLATED_LITTLE, EXPLICIT_LITTLE, IMPLICIT_LITTLE, TransferSyntax
 from farm.errors import BadInput, Reason
-from farm.net import reencode
 from farm.net.negotiation import Context
 from farm.net.peers import MOST_CONTEXTS, NATIVE, Proposal
 

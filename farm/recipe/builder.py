@@ -23,7 +23,7 @@ from farm.deid.scheme import Pseudonyms, Uids
 from farm.recipe.extends import EXTENDS
 from farm.recipe.recipe import Recipe
 
-_Place = Literal["policy", "dates", "uids", "subject", "pixels", "output"]
+_Place = Literal["policy", "dates", "uids", "subject", "pixels", "output", "coding"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +101,20 @@ class RecipeBuilder:
         return self._set("pixels", at_risk=what)
 
     def output(self, *, path: str | None = None, transfer_syntax: str | None = None) -> RecipeBuilder:
-        """Say where outputs go, as a template of new identifiers, and how they are encoded: `keep` or `explicit`."""
+        """Say where outputs go, as a template of new identifiers, and in which transfer syntax they are."""
         given = {"path": path, "transfer_syntax": transfer_syntax}
         return self._set("output", **{key: value for key, value in given.items() if value is not None})
+
+    def coding(
+        self,
+        *,
+        lossy_again: Literal["keep", "encode"] | None = None,
+        unable: Literal["keep", "quarantine"] | None = None,
+        **numbers: float,
+    ) -> RecipeBuilder:
+        """Say how pixels are encoded: `near`, `quality`, `psnr`, `step`, `distance` of lossy ones; and what is not."""
+        given = {"lossy_again": lossy_again, "unable": unable, **numbers}
+        return self._set("coding", **{key: value for key, value in given.items() if value is not None})
 
     def build(self) -> Recipe:
         """Return the recipe; raise `BadRecipe` with the dotted path of what is wrong."""

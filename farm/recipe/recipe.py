@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from string import Formatter
 from typing import Any, Literal
@@ -24,10 +24,12 @@ from farm.deid.markers import METHOD_TEXT
 from farm.deid.policy import Policy
 from farm.deid.scheme import Pseudonyms, Scheme, Uids
 from farm.deid.standard.e1_1 import EDITION
+from farm.frames.codec import Options
 from farm.recipe import rules
 from farm.recipe.extends import EXTENDS, Load, merged, presets, shipped
 from farm.recipe.reading import read_json
 from farm.recipe.refusals import refusal
+from farm.transcoding.targets import KEEP, TARGETS, Wanted
 
 __all__ = ["DEFAULT", "Recipe", "preset", "presets"]
 
@@ -50,6 +52,23 @@ def _is_word(word: str) -> bool:
     return vocabulary.is_defined(value) or codes.keeps(codes.VALUE, value)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coding:
+    """How pixels are encoded where something is lost: see `farm.frames.codec.Options`.
+
+    `lossy_again`: what was lossy already is kept as it is, or encoded; `unable`: what cannot be had in the transfer
+    syntax is kept as it is, or quarantined.
+    """
+
+    near: int
+    quality: int
+    psnr: int
+    step: float
+    distance: float
+    lossy_again: str
+    unable: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """What is done to an instance.
@@ -57,8 +76,8 @@ class Recipe:
     `strategy`, `days`, `shift_range` and `anchor` say how dates move where the policy lets them stay modified.
     `uid_method` and `uid_root`: how UIDs are replaced. `domain` stands for an absent issuer; `subject_by_study` lets an
     instance without a Patient ID belong to a subject of its own study; `pseudonyms` and `prefix`: what stands for a
-    subject. `path` is a template of new UIDs and the pseudonym; `explicit` writes implicit VR data sets with explicit
-    VRs.
+    subject. `path` is a template of new UIDs and the pseudonym. `transfer_syntax` names that of the outputs, `coding`
+    says how their pixels get there.
     """
 
     name: str
@@ -75,7 +94,8 @@ class Recipe:
     prefix: str
     quarantine_at_risk: bool
     path: str
-    explicit: bool
+    transfer_syntax: str
+    coding: Coding
 
     @cached_property
     def digest(self) -> str:
@@ -98,7 +118,26 @@ class Recipe:
             days=self.days,
             by_study=self.subject_by_study,
             domain=self.domain,
-            explicit=self.explicit,
+            explicit=self.transfer_syntax != KEEP,
+        )
+
+    @cached_property
+    def wanted(self) -> Wanted:
+        """Return what the pixels of an output are to be."""
+        coding, syntax = self.coding, TARGETS.get(self.transfer_syntax, "")
+        options = Options(
+            syntax=syntax,
+            near=coding.near,
+            quality=coding.quality,
+            psnr=coding.psnr,
+            step=coding.step,
+            distance=coding.distance,
+        )
+        return Wanted(
+            syntax=syntax,
+            options=options,
+            again=coding.lossy_again == "encode",
+            refuse=coding.unable == "quarantine",
         )
 
     @cached_property
@@ -135,7 +174,8 @@ class Recipe:
                 "prefix": self.prefix,
             },
             "pixels": {"at_risk": "quarantine" if self.quarantine_at_risk else "pass"},
-            "output": {"path": self.path, "transfer_syntax": "explicit" if self.explicit else "keep"},
+            "output": {"path": self.path, "transfer_syntax": self.transfer_syntax},
+            "coding": asdict(self.coding),
         }
 
     def to_json(self) -> str:
@@ -181,7 +221,8 @@ class Recipe:
             prefix=subject["prefix"],
             quarantine_at_risk=whole["pixels"]["at_risk"] == "quarantine",
             path=_template(whole["output"]["path"]),
-            explicit=whole["output"]["transfer_syntax"] == "explicit",
+            transfer_syntax=whole["output"]["transfer_syntax"],
+            coding=Coding(**whole["coding"]),
         )
 
     def mapped_by(self, dates: Strategy) -> Scheme:

@@ -18,6 +18,7 @@ from farm.dicom.dictionary import vr_of
 from farm.dicom.elements import EXPLICIT, LONG_VRS
 from farm.recipe import tags
 from farm.recipe.recipe import Recipe
+from farm.transcoding.targets import KEEP
 
 _UNKNOWN = resolve.types("")
 _DUMMY_VRS = ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT")
@@ -164,7 +165,11 @@ def _inserted(recipe: Recipe) -> Iterator[str]:
 def _syntaxes(recipe: Recipe) -> Iterator[str]:
     yield "## 6. Transfer syntaxes"
     yield ""
-    kept = "as Explicit VR Little Endian where it was Implicit VR, else as it was" if recipe.explicit else "as it was"
+    kept = "as it was"
+    if recipe.transfer_syntax != KEEP:
+        kept = "as Explicit VR Little Endian where it was Implicit VR, else as it was"
+    if recipe.wanted.syntax:
+        kept = f"as {recipe.wanted.syntax} where the pixels can be had in it, else {kept}"
     yield "For Encrypted Attributes Data Sets: none, as none are made. Instances are read in every transfer syntax of"
     yield f"PS3.5 but those of real-time video (SMPTE ST 2110); the transfer syntax is written {kept}."
 

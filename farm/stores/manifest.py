@@ -45,6 +45,8 @@ COLUMNS: tuple[Column, ...] = (
     Column(name="subject", kind="text", meaning="The subject's pseudonym."),
     Column(name="source_syntax", kind="text", meaning="Transfer Syntax UID of the source."),
     Column(name="target_syntax", kind="text", meaning="Transfer Syntax UID of what was released."),
+    Column(name="pixels", kind="text", meaning="What was done with its frames: `copy`, `rewrite` or `encode`."),
+    Column(name="codec", kind="text", meaning="The libraries that did it, their versions, and the device, if any."),
     Column(name="pixels_at_risk", kind="truth", meaning="The pixels may show text and were passed unexamined."),
     Column(name="counts", kind="json", meaning="What was done to its attributes: a number for each action."),
     Column(name="versions", kind="text", meaning="Versions of the code that made the output."),

@@ -13,7 +13,7 @@ import numpy as np
 from blake3 import blake3
 
 from farm.errors import BadInput, Reason
-from farm.frames.codec import Changes, Codec, Region
+from farm.frames.codec import Changes, Codec, Region, Rewriter
 from farm.frames.encapsulated import Frame
 from farm.frames.layout import Samples
 from farm.frames.work import Job, Result, Work
@@ -32,6 +32,9 @@ class Worked:
 
 def worked(frame: Frame, job: Job, decoder: Finder, encoder: Finder) -> Worked:
     """Do to one frame what a job says; raise `BadInput` where it cannot be done or its proof fails."""
+    rewriter = None if job.blank or job.options is None else rewriter_of(job, decoder, encoder)
+    if rewriter is not None:
+        return _rewritten(frame, job, rewriter)
     decoded = decoder(job.source).decode(frame, job.layout)
     layout = decoded.changes.apply(job.layout)
     samples = blanked(decoded.samples, job.blank)
@@ -46,6 +49,24 @@ def worked(frame: Frame, job: Job, decoder: Finder, encoder: Finder) -> Worked:
         ):
             raise BadInput(Reason.PIXELS_DIFFER)
     return Worked(data=encoded.data, changes=decoded.changes.then(encoded.changes))
+
+
+def rewriter_of(job: Job, decoder: Finder, encoder: Finder) -> Rewriter | None:
+    """Return the codec that turns the bitstreams of a job into those that it asks for, if there is one."""
+    if job.options is None:
+        return None
+    pair = (job.source, job.options.syntax)
+    codecs = (decoder(job.source), encoder(job.options.syntax))
+    return next((codec for codec in codecs if isinstance(codec, Rewriter) and pair in codec.rewrites), None)
+
+
+def _rewritten(frame: Frame, job: Job, rewriter: Rewriter) -> Worked:
+    """Rewrite the bitstream of a frame, and prove that every byte comes back."""
+    source, target = job.source, job.options.syntax if job.options else ""
+    data = rewriter.rewrite(frame, source, target)
+    if job.prove and rewriter.rewrite(data, target, source).rstrip(b"\0") != bytes(frame).rstrip(b"\0"):
+        raise BadInput(Reason.PIXELS_DIFFER)
+    return Worked(data=data, changes=Changes())
 
 
 def blanked(samples: Samples, regions: Sequence[Region]) -> Samples:

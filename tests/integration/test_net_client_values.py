@@ -13,11 +13,11 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
-from farm.dicom import part10
+from farm.dicom import part10, reencode
 from farm.dicom.elements import EXPLICIT, IMPLICIT, Dialect
 from farm.dicom.syntaxes import DEFLATED_LITTLE, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from farm.errors import BadInput, BadRecipe, Reason
-from farm.net import query, reencode, sending
+from farm.net import query, sending
 from farm.net.negotiation import Context
 from farm.net.peers import MOST_CONTEXTS
 from tests import generate

@@ -15,6 +15,7 @@ from farm.deid.policy import EXCLUSIVE, OPTIONS, Action
 from farm.errors import BadRecipe, Reason
 from farm.recipe import extends, rules, schema, tags
 from farm.recipe.recipe import Recipe, preset, presets
+from farm.transcoding.targets import EXPLICIT, KEEP, TARGETS
 
 
 def refused(given: object) -> str:
@@ -227,6 +228,13 @@ def test_the_digest_covers_every_key_but_the_name() -> None:
         "pixels.at_risk": "quarantine",
         "output.path": "{instance}",
         "output.transfer_syntax": "explicit",
+        "coding.near": 3,
+        "coding.quality": 80,
+        "coding.psnr": 50,
+        "coding.step": 0.01,
+        "coding.distance": 2,
+        "coding.lossy_again": "encode",
+        "coding.unable": "quarantine",
     }
     assert changes.keys() == set(schema.keys()) - {"name", "$extends", "policy.profile"}
     digests = {preset("basic").digest}
@@ -245,6 +253,8 @@ def test_the_schema_and_the_code_know_the_same() -> None:
     assert set(policy["options"]["items"]["enum"]) == {sign + name for sign in ("", "+", "-") for name in OPTIONS}
     assert policy["attributes"]["additionalProperties"]["enum"] == [action.value for action in Action]
     assert set(schema.schema()["properties"]["dates"]["properties"]["strategy"]["enum"]) == set(Strategy)
+    output = schema.schema()["properties"]["output"]["properties"]
+    assert output["transfer_syntax"]["enum"] == [KEEP, EXPLICIT, *TARGETS]
     assert all("description" in part for part in schema.schema()["properties"].values())
     Draft202012Validator.check_schema(schema.schema())
 

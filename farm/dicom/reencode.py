@@ -1,15 +1,28 @@
-"""A data set in the other little-endian dialect: headers are rewritten, values stay (PS3.5 section 7.1).
+"""A data set in another dialect: headers are rewritten, values stay, or change their byte order (PS3.5 section 7).
 
 Implicit to explicit is the splice's business, which settles what the dictionary leaves open. Explicit to implicit loses
 the VR of private elements, as that transfer syntax has it. There sequences and items come out with undefined length:
-what they hold changes size, and is known only when it has been written.
+what they hold changes size, and is known only when it has been written. Big endian to little changes no size at all.
 """
 
 from __future__ import annotations
 
+from array import array
+
 from farm.dicom import splice
 from farm.dicom.dictionary import vr_of
-from farm.dicom.elements import EXPLICIT, IMPLICIT, ITEM, ITEM_END, MAX_DEPTH, PIXEL_DATA, SEQUENCE_END, UNDEFINED, Data
+from farm.dicom.elements import (
+    BIG,
+    EXPLICIT,
+    IMPLICIT,
+    ITEM,
+    ITEM_END,
+    MAX_DEPTH,
+    PIXEL_DATA,
+    SEQUENCE_END,
+    UNDEFINED,
+    Data,
+)
 from farm.dicom.grammar import Noting, Plan
 from farm.dicom.skip import Skipper
 from farm.errors import BadInput, Reason
@@ -17,6 +30,11 @@ from farm.errors import BadInput, Reason
 _REPRESENTATION, _ALLOCATED = 0x00280103, 0x00280100
 _NOTED = frozenset({_REPRESENTATION, _ALLOCATED})
 _VIEWED = 16_384  # bytes from which a value is handed on as a view
+_WORDS: dict[str, str] = {  # PS3.5 table 6.2-1 and section 7.3: the VRs whose values have a byte order, by `array` type
+    **dict.fromkeys(("AT", "OW", "SS", "US"), "H"),
+    **dict.fromkeys(("FL", "OF", "OL", "SL", "UL"), "I"),
+    **dict.fromkeys(("FD", "OD", "OV", "SV", "UV"), "Q"),
+}
 
 
 class _Settling(splice.Onlooker):
@@ -77,6 +95,39 @@ def implicit(data: Data, start: int) -> list[bytes | memoryview]:
     if marks or at != ends[-1]:
         raise BadInput(Reason.TRUNCATED)
     return out
+
+
+def little(data: Data, start: int) -> bytes:
+    """Return an explicit big-endian data set as an explicit little-endian one, which takes as many bytes.
+
+    What is unknown (UN) is left as it is. Pixel Data of single bytes written as OW changes its order too, as it should.
+    """
+    out: list[bytes] = []
+    at, end = start, len(data)
+    while at < end:
+        tag, vr, size, length = BIG.header(data, at, end)
+        out.append(EXPLICIT.pack_header(tag, vr, length))
+        at += size
+        if vr == "SQ" or tag in {ITEM, ITEM_END, SEQUENCE_END}:  # what they hold follows
+            continue
+        if length == UNDEFINED:
+            raise BadInput(Reason.BAD_STRUCTURE, "a big endian data set holds a value of undefined length")
+        stop = _within(at + length, end)
+        out.append(_swapped(bytes(data[at:stop]), vr))
+        at = stop
+    return b"".join(out)
+
+
+def _swapped(value: bytes, vr: str) -> bytes:
+    code = _WORDS.get(vr)
+    if code is None:
+        return value
+    words = array(code)
+    if len(value) % words.itemsize:
+        raise BadInput(Reason.BAD_STRUCTURE, "a value is no whole number of its words")
+    words.frombytes(value)
+    words.byteswap()
+    return words.tobytes()
 
 
 def _end_of(data: Data, element: tuple[int, str], at: int, length: int, end: int) -> int:

@@ -1,0 +1,244 @@
+"""A data set with its frames in another transfer syntax.
+
+Around Pixel Data little changes: some attributes that describe it, and nothing else. So a data set is taken as three
+parts: the elements before Pixel Data, explicit VR little endian, which are edited by a splice; Pixel Data, whose frames
+are handed to whatever transcodes them; and the elements behind, which stay. `prepare` looks and decides, and hands out
+the work; `finish` puts together what came of it. Neither decodes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+from farm.codecs import registry
+from farm.dicom import splice
+from farm.dicom.elements import EXPLICIT, PIXEL_DATA
+from farm.dicom.grammar import Edit, Noting, Span
+from farm.dicom.grammar import Plan as WalkPlan
+from farm.dicom.splice import Onlooker, Walk
+from farm.errors import BadInput, Reason
+from farm.frames import layout as layouts
+from farm.frames.codec import Claim, Codec, Options, Region, Rewriter
+from farm.frames.layout import SUBSAMPLED, Layout
+from farm.frames.work import Job, Result, Work
+from farm.transcoding import attributes, pixels
+from farm.transcoding.attributes import LENGTHS, OFFSETS, VRS
+from farm.transcoding.pixels import Pixels
+from farm.transcoding.plan import VIDEO, Action, Case, Plan, plan
+from farm.transcoding.targets import Wanted
+
+_DECODED = {SUBSAMPLED: "YBR_FULL", **dict.fromkeys(("YBR_RCT", "YBR_ICT", "XYB", "YBR_PARTIAL_420"), "RGB")}
+"""The photometric interpretations that decoding does not leave."""
+_OVERLAYS = frozenset(group << 16 | element for group in range(0x6000, 0x6020, 2) for element in (0x102, 0x3000))
+_ICON = bytes.fromhex("e07f10004f420000ffffffff")
+"""What opens the compressed pixels of an icon: they have the transfer syntax of the instance (PS3.5 A.4)."""
+_MOST_FRAMES = 1 << 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """A data set: the elements before Pixel Data, explicit VR little endian; Pixel Data; and the elements behind."""
+
+    head: bytes = field(repr=False)
+    pixels: Pixels | None
+    tail: Sequence[bytes | memoryview] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What the head says: values by tag, where they stand, and where what is missing belongs."""
+
+    values: dict[int, bytes] = field(repr=False)
+    spans: dict[int, Span]
+    places: dict[int, int]
+    layout: Layout | None
+    count: int
+    offsets: bytes = field(repr=False)
+    """The Extended Offset Table."""
+    overlaid: bool
+    """An overlay stands in unused bits of the samples."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """An instance looked at and decided on; `work` is what has to be done with its frames, if anything."""
+
+    parts: Parts
+    looked: Looked
+    source: str
+    plan: Plan
+    work: Work | None
+    loses: bool
+    """The pixels will be others afterwards, so the instance needs a new UID."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """The data set with its frames in another syntax; a deflated one is yet to be deflated."""
+
+    segments: list[bytes | memoryview] = field(repr=False)
+    syntax: str
+
+
+def prepare(parts: Parts, source: str, wanted: Wanted, blank: Sequence[Region] = ()) -> Ready:
+    """Look at a data set in the transfer syntax `source` and decide what becomes of its frames.
+
+    Raise `BadInput` where it is refused: see `farm.transcoding.plan.RULES`.
+    """
+    looked = look(parts)
+    claim = None if _ICON in parts.head else _claim(wanted.syntax, looked.layout)
+    codec = _codec(registry.decoder, source)
+    case = Case(
+        source=source,
+        target=wanted.syntax,
+        redacting=bool(blank),
+        frames=looked.layout is not None and not looked.overlaid,
+        lossy=attributes.lossy(source, looked.values),
+        readable=codec is not None,
+        writable=claim is not None,
+        rewritable=_rewriter(source, wanted.syntax) is not None,
+        loses=claim is not None and not claim.lossless,
+        again=wanted.again,
+        refuse=wanted.refuse,
+    )
+    decided = plan(case)
+    if decided.action is Action.REFUSE:
+        raise BadInput(Reason.CODEC_ABSENT, decided.why)
+    work = None
+    if decided.action is not Action.COPY:
+        work = _work(parts, source, looked, replace(wanted.options, syntax=decided.target), wanted)
+        if work is not None and blank:
+            work = replace(work, job=replace(work.job, blank=tuple(blank)))
+    loses = decided.action is Action.ENCODE and case.loses
+    return Ready(parts=parts, looked=looked, source=source, plan=decided, work=work, loses=loses)
+
+
+def finish(ready: Ready, result: Result | None, instance: str = "") -> Made:
+    """Return the data set with what became of its frames; `instance`: the SOP Instance UID that it has from now on."""
+    parts, looked = ready.parts, ready.looked
+    new: dict[int, bytes | None] = attributes.derived(looked.values, instance) if ready.loses else {}
+    if result is None or ready.work is None:
+        return Made(
+            segments=[edited(parts.head, looked, new), *pixels.unchanged(parts.pixels), *parts.tail],
+            syntax=ready.plan.target,
+        )
+    new |= attributes.said(looked.values, ready.source, ready.work.job.layout, result.changes)
+    after = result.changes.apply(ready.work.job.layout)
+    element, tables = pixels.element(result.streams, ready.plan.target, after, looked.count)
+    for tag, value in zip((OFFSETS, LENGTHS), tables or (None, None), strict=True):
+        if value is not None or tag in looked.spans:
+            new[tag] = value
+    return Made(segments=[edited(parts.head, looked, new), *element, *parts.tail], syntax=ready.plan.target)
+
+
+def look(parts: Parts) -> Looked:
+    """Return what the elements before Pixel Data say."""
+    marking = _Marking()
+    walk = Walk(parts.head, _looking(), marking)
+    walk.run(0, len(parts.head))
+    spans = {span.tag: span for span in reversed(walk.notes)}
+    values = {tag: parts.head[span.value : span.end] for tag, span in spans.items() if tag < PIXEL_DATA}
+    places = {attributes.INSERTED[new[0]]: at for at, end, new in walk.edits if at == end}
+    layout, count = None, 0
+    if parts.pixels is not None:
+        count = _count(values.get(layouts.FRAMES, b""))
+        try:
+            layout = layouts.read(values) if count else None
+        except BadInput:
+            layout = None
+    hidden = {tag >> 16 for tag in spans if tag & 0xFFFF == 0x102 and any(values[tag]) and tag in _OVERLAYS}
+    overlaid = any(group << 16 | 0x3000 not in spans for group in hidden)
+    table = spans.get(OFFSETS)
+    return Looked(
+        values=values,
+        spans=spans,
+        places=places,
+        layout=layout,
+        count=count,
+        offsets=parts.head[table.value : table.end] if table else b"",
+        overlaid=overlaid,
+    )
+
+
+def edited(head: bytes, looked: Looked, new: dict[int, bytes | None]) -> bytes:
+    """Return the head with new values of attributes; None: without it."""
+    edits: list[Edit] = []
+    inserted: dict[int, bytes] = {}
+    for tag, value in sorted(new.items()):
+        element = b"" if value is None else EXPLICIT.element(tag, VRS[tag], value)
+        if tag in looked.spans:
+            edits.append((looked.spans[tag].start, looked.spans[tag].end, element))
+        elif element:
+            inserted[looked.places[tag]] = inserted.get(looked.places[tag], b"") + element
+    edits += [(place, place, elements) for place, elements in inserted.items()]
+    return b"".join(splice.assemble(head, edits, 0, len(head))) if edits else head
+
+
+class _Marking(Onlooker):
+    """Marks the places where something may have to be inserted, each with the number of its phase."""
+
+    def insert(self, phase: int, dialect: object) -> bytes:
+        """Return the mark."""
+        del dialect
+        return bytes([phase]) if phase < len(attributes.INSERTED) else b""
+
+
+@cache
+def _looking() -> WalkPlan:
+    return WalkPlan(Noting(attributes.WANTED | _OVERLAYS), EXPLICIT, attributes.INSERTED)
+
+
+def allocated(head: bytes) -> int:
+    """Return Bits Allocated as the elements before Pixel Data say it; 0 where they do not."""
+    value = look(Parts(head=head, pixels=None)).values.get(layouts.ALLOCATED, b"")
+    return int.from_bytes(value[:2], "little")
+
+
+def _count(value: bytes) -> int:
+    """Return Number of Frames: 1 where it is absent, 0 where it is no number that can be true."""
+    text = value.strip(b"\0 ")
+    number = int(text) if text.isdigit() else int(not text)
+    return number if number < _MOST_FRAMES else 0
+
+
+def _claim(syntax: str, layout: Layout | None) -> Claim | None:
+    """Return what a codec claims of a syntax, where it covers the samples once they are decoded."""
+    writer = _codec(registry.encoder, syntax)
+    if writer is None or layout is None:
+        return None
+    decoded = replace(layout, photometric=_DECODED.get(layout.photometric, layout.photometric))
+    claim = writer.encodes[syntax]
+    return claim if claim.covers(decoded) else None
+
+
+def _codec(find: Callable[[str], Codec], syntax: str) -> Codec | None:
+    try:
+        return find(syntax)
+    except BadInput:
+        return None
+
+
+def _rewriter(source: str, target: str) -> Codec | None:
+    for codec in registry.CODECS:
+        if isinstance(codec, Rewriter) and (source, target) in codec.rewrites:
+            return codec
+    return None
+
+
+def _work(parts: Parts, source: str, looked: Looked, options: Options, wanted: Wanted) -> Work | None:
+    """Return the work on the frames, nothing blanked; None where there are none."""
+    if parts.pixels is None or looked.layout is None:
+        return None
+    rate = attributes.rate(looked.values) or options.rate
+    count = 1 if source in VIDEO else looked.count
+    given = pixels.frames_of(parts.pixels, source, looked.layout, count, looked.offsets)
+    job = Job(
+        source=given.syntax,
+        layout=given.layout,
+        count=looked.count,
+        options=replace(options, rate=rate),
+        prove=wanted.prove,
+    )
+    return Work(job=job, frames=given.frames)
