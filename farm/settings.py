@@ -36,6 +36,13 @@ FIELDS_DOC: dict[str, str] = {
     "read_limit_bytes": "Instances up to this size are read into memory; larger ones are mapped.",
     "inflate_limit_bytes": "A deflated data set may inflate to this size at most.",
     "inflate_ratio": "A deflated data set may inflate by this factor at most.",
+    "codec_threads": "Frames that a worker process has decoded and encoded at a time.",
+    "codec_memory_bytes": "Memory that codecs may take at a time, for each worker process; 0: any.",
+    "codec_seconds": "A frame that a codec is at for longer quarantines its instance.",
+    "frame_limit_bytes": "The samples of a frame that is decoded may take this many bytes at most.",
+    "gpu": "`auto`: a worker for each device that nvJPEG2000 finds; `off`: none.",
+    "gpu_memory_bytes": "Memory of a device that its worker may use; 0: half of it.",
+    "gpu_device": "Device of a worker of the queue `gpu`, by its number; the farm sets it where it starts one.",
     "study_quiet_seconds": "A study of which nothing arrived for this time is closed; a late arrival opens it again.",
     "spool_retention_seconds": "What arrived stays in the spool for this time after it was done or skipped.",
     "embedded_user": "As root, the embedded servers run as this user.",
@@ -77,6 +84,13 @@ class Settings:
     read_limit_bytes: int = 64 << 20
     inflate_limit_bytes: int = 2 << 30
     inflate_ratio: int = 200
+    codec_threads: int = 1
+    codec_memory_bytes: int = 4 << 30
+    codec_seconds: int = 60
+    frame_limit_bytes: int = 1 << 30
+    gpu: str = "auto"
+    gpu_memory_bytes: int = 0
+    gpu_device: str = ""
     study_quiet_seconds: int = 60
     spool_retention_seconds: int = 86_400
     embedded_user: str = "nobody"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from farm.codecs import deflated, htj2k, jpeg, jpeg2000, jpeg_lossless, jpeg_ls, jpegxl, native, rle, uids
+from farm.codecs import deflated, htj2k, jpeg, jpeg2000, jpeg_lossless, jpeg_ls, jpegxl, native, rle, uids, video
 from farm.dicom import syntaxes
 from farm.errors import BadInput, Reason
 from farm.frames.codec import Claim, Codec
@@ -28,9 +28,10 @@ CODECS: Final[tuple[Codec, ...]] = (
     htj2k.READS_LOSSY,  # reads what htj2k.CODEC writes, and does not let values run over
     jpegxl.CODEC,
     jpegxl.RECOMPRESSED,
+    *video.FAMILIES,  # all frames in one stream; without PyAV they read and write nothing
 )
 
-_VIDEO, _HIERARCHICAL = "video: frames cannot be told apart in it", "retired, and no library reads it"
+_HIERARCHICAL = "retired, and no library reads it"
 _REMOTE = "the pixels are not in the instance"
 _UID = "1.2.840.10008.1.2.4."
 _ABSENT: Final[dict[str, str]] = {
@@ -38,8 +39,6 @@ _ABSENT: Final[dict[str, str]] = {
     uids.J2K_PART2: "no library reads the transforms between components of part 2",
     **dict.fromkeys((f"{_UID}{n}" for n in (52, 54, 56, *range(58, 67))), _HIERARCHICAL),
     **dict.fromkeys((f"{_UID}{n}" for n in (94, 95, 204, 205)), _REMOTE),
-    **dict.fromkeys((f"{_UID}{n}" for n in range(100, 109)), _VIDEO),
-    **dict.fromkeys((f"{_UID}{n}.1" for n in range(100, 107)), _VIDEO),
 }
 
 
@@ -54,6 +53,8 @@ class Row:
     device: str
     claim: Claim | None
     """What can be written."""
+    why: str = ""
+    """Why nothing reads it."""
 
 
 def decoder(uid: str) -> Codec:
@@ -70,13 +71,15 @@ def why_not(uid: str) -> str:
     """Return why no codec reads a transfer syntax; empty where one does."""
     if any(uid in codec.decodes for codec in CODECS):
         return ""
+    if video.is_video(uid):
+        return video.why_not(uid)
     return _ABSENT.get(uid, "the transfer syntax is not known" if syntaxes.find(uid) is None else _HIERARCHICAL)
 
 
 def table() -> list[Row]:
-    """Return every transfer syntax that a codec reads or writes, in the order of the codecs."""
-    known = dict.fromkeys(uid for codec in CODECS for uid in (*codec.decodes, *codec.encodes))
-    return [_row(uid) for uid in known]
+    """Return every transfer syntax that a codec reads or writes, in the order of the codecs, and those of video."""
+    frames = (uid for codec in CODECS for uid in (*codec.decodes, *codec.encodes) if not video.is_video(uid))
+    return [_row(uid) for uid in dict.fromkeys((*frames, *video.SYNTAXES))]
 
 
 def _row(uid: str) -> Row:
@@ -84,11 +87,12 @@ def _row(uid: str) -> Row:
     writes = next((codec for codec in CODECS if uid in codec.encodes), None)
     return Row(
         uid=uid,
-        name=uids.NAMES[uid],
+        name=video.SYNTAXES[uid].name if video.is_video(uid) else uids.NAMES[uid],
         decoder=reads.library if reads else "",
         encoder=writes.library if writes else "",
         device=(reads or native.LITTLE).device,
         claim=writes.encodes[uid] if writes else None,
+        why=why_not(uid),
     )
 
 

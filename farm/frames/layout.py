@@ -29,9 +29,11 @@ FRAME_LIMIT = 1 << 30
 
 _SAMPLES_OF = {
     **dict.fromkeys(("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"), 1),
-    **dict.fromkeys(("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "XYB"), 3),
+    **dict.fromkeys(("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT", "XYB"), 3),
 }
 SUBSAMPLED = "YBR_FULL_422"
+PARTIAL = "YBR_PARTIAL_420"
+"""The colours of video alone: no frame of samples has them (PS3.3 C.7.6.3.1.2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,7 +45,7 @@ VRS = {
     OFFSETS: "OV",
     LENGTHS: "OV",
 }
-INSERTED = tuple(sorted(VRS.keys() - {SOP_INSTANCE}))
+INSERTED = tuple(sorted(VRS))
 """What may have to be said that was not said before."""
 _METHODS = {  # PS3.3 C.7.6.1.1.5.1
     **dict.fromkeys(COSINE, b"ISO_10918_1"),

@@ -8,11 +8,12 @@ the work; `finish` puts together what came of it. Neither decodes anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
 from farm.codecs import registry
+from farm.deid.overlays import embedded
 from farm.dicom import splice
 from farm.dicom.elements import EXPLICIT, PIXEL_DATA
 from farm.dicom.grammar import Edit, Noting, Span
@@ -31,7 +32,7 @@ from farm.transcoding.targets import Wanted
 
 _DECODED = {SUBSAMPLED: "YBR_FULL", **dict.fromkeys(("YBR_RCT", "YBR_ICT", "XYB", "YBR_PARTIAL_420"), "RGB")}
 """The photometric interpretations that decoding does not leave."""
-_OVERLAYS = frozenset(group << 16 | element for group in range(0x6000, 0x6020, 2) for element in (0x102, 0x3000))
+_OVERLAYS = frozenset(group << 16 | element for group in range(0x6000, 0x6020, 2) for element in (0x100, 0x102, 0x3000))
 _ICON = bytes.fromhex("e07f10004f420000ffffffff")
 """What opens the compressed pixels of an icon: they have the transfer syntax of the instance (PS3.5 A.4)."""
 _MOST_FRAMES = 1 << 24
@@ -88,7 +89,8 @@ def prepare(parts: Parts, source: str, wanted: Wanted, blank: Sequence[Region] =
     Raise `BadInput` where it is refused: see `farm.transcoding.plan.RULES`.
     """
     looked = look(parts)
-    claim = None if _ICON in parts.head else _claim(wanted.syntax, looked.layout)
+    icon = _ICON in parts.head
+    claim = None if icon else _claim(wanted.syntax or source, looked.layout)
     codec = _codec(registry.decoder, source)
     case = Case(
         source=source,
@@ -98,7 +100,7 @@ def prepare(parts: Parts, source: str, wanted: Wanted, blank: Sequence[Region] =
         lossy=attributes.lossy(source, looked.values),
         readable=codec is not None,
         writable=claim is not None,
-        rewritable=_rewriter(source, wanted.syntax) is not None,
+        rewritable=not icon and _rewriter(source, wanted.syntax) is not None,
         loses=claim is not None and not claim.lossless,
         again=wanted.again,
         refuse=wanted.refuse,
@@ -148,8 +150,7 @@ def look(parts: Parts) -> Looked:
             layout = layouts.read(values) if count else None
         except BadInput:
             layout = None
-    hidden = {tag >> 16 for tag in spans if tag & 0xFFFF == 0x102 and any(values[tag]) and tag in _OVERLAYS}
-    overlaid = any(group << 16 | 0x3000 not in spans for group in hidden)
+    overlaid = any(_hidden(group << 16, values) for group in range(0x6000, 0x6020, 2))
     table = spans.get(OFFSETS)
     return Looked(
         values=values,
@@ -160,6 +161,12 @@ def look(parts: Parts) -> Looked:
         offsets=parts.head[table.value : table.end] if table else b"",
         overlaid=overlaid,
     )
+
+
+def _hidden(group: int, values: Mapping[int, bytes]) -> bool:
+    """Tell whether the overlay of a group 60xx stands in bits of the samples."""
+    allocated, position = (int.from_bytes(values.get(group | element, b"")[:2], "little") for element in (0x100, 0x102))
+    return embedded(bits_allocated=allocated, position=position, has_data=group | 0x3000 in values)
 
 
 def edited(head: bytes, looked: Looked, new: dict[int, bytes | None]) -> bytes:

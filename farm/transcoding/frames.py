@@ -1,33 +1,17 @@
-"""What is done to a single frame: decode, blank, encode, and the proof that nothing was lost.
-
-The proof is made on every frame that a lossless syntax is written for: what was encoded is decoded again, and every
-sample compared. A codec that errs on one frame in a million costs that instance an error instead of its truth.
-"""
+"""What is done to a single frame, and to all of an instance in this process."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-
-import numpy as np
-from blake3 import blake3
+from collections.abc import Sequence
 
 from farm.errors import BadInput, Reason
-from farm.frames.codec import Changes, Codec, Region, Rewriter
+from farm.frames.codec import Changes, Rewriter
 from farm.frames.encapsulated import Frame
-from farm.frames.layout import Samples
 from farm.frames.work import Job, Result, Work
+from farm.transcoding.steps import Finder, Worked, blanked, digest, finished
+from farm.transcoding.video import holds_video, video_worked
 
-Finder = Callable[[str], Codec]
-"""What returns the codec for a transfer syntax."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Worked:
-    """The new bitstream of a frame, and what has to be said differently."""
-
-    data: bytes = field(repr=False)
-    changes: Changes
+__all__ = ["Finder", "Inline", "Worked", "blanked", "codec_of", "digest", "together", "worked"]
 
 
 def worked(frame: Frame, job: Job, decoder: Finder, encoder: Finder) -> Worked:
@@ -35,20 +19,7 @@ def worked(frame: Frame, job: Job, decoder: Finder, encoder: Finder) -> Worked:
     rewriter = None if job.blank or job.options is None else rewriter_of(job, decoder, encoder)
     if rewriter is not None:
         return _rewritten(frame, job, rewriter)
-    decoded = decoder(job.source).decode(frame, job.layout)
-    layout = decoded.changes.apply(job.layout)
-    samples = blanked(decoded.samples, job.blank)
-    if job.options is None:
-        return Worked(data=digest(samples), changes=decoded.changes)
-    writer = encoder(job.options.syntax)
-    encoded = writer.encode(samples, layout, job.options)
-    if job.prove:
-        back = decoder(job.options.syntax).decode(encoded.data, encoded.changes.apply(layout)).samples
-        if back.shape != samples.shape or (
-            writer.encodes[job.options.syntax].lossless and not np.array_equal(back, samples)
-        ):
-            raise BadInput(Reason.PIXELS_DIFFER)
-    return Worked(data=encoded.data, changes=decoded.changes.then(encoded.changes))
+    return finished(decoder(job.source).decode(frame, job.layout), job, decoder, encoder)
 
 
 def rewriter_of(job: Job, decoder: Finder, encoder: Finder) -> Rewriter | None:
@@ -67,22 +38,6 @@ def _rewritten(frame: Frame, job: Job, rewriter: Rewriter) -> Worked:
     if job.prove and rewriter.rewrite(data, target, source).rstrip(b"\0") != bytes(frame).rstrip(b"\0"):
         raise BadInput(Reason.PIXELS_DIFFER)
     return Worked(data=data, changes=Changes())
-
-
-def blanked(samples: Samples, regions: Sequence[Region]) -> Samples:
-    """Return samples with regions set to the least value; the same array where there are none."""
-    if not regions:
-        return samples
-    copy = samples.copy()
-    for region in regions:
-        copy[region.row : region.row + region.rows, region.column : region.column + region.columns] = 0
-    return copy
-
-
-def digest(samples: Samples) -> bytes:
-    """Return the BLAKE3 digest of samples, little endian, pixel by pixel."""
-    plain = np.ascontiguousarray(samples, samples.dtype.newbyteorder("<"))
-    return blake3(plain.data.cast("B") if plain.size else b"").digest()
 
 
 def together(changes: Sequence[Changes]) -> Changes:
@@ -118,11 +73,13 @@ class Inline:
         return results
 
     def _one(self, work: Work) -> Result:
-        done = [worked(frame, work.job, self._decoder, self._encoder) for frame in work.frames]
+        found = (self._decoder, self._encoder)
+        video = holds_video(work.job, *found)
+        done = list(video_worked(work, *found) if video else (worked(frame, work.job, *found) for frame in work.frames))
         return Result(
             streams=[one.data for one in done],
             changes=together([one.changes for one in done]),
-            codec=codec_of(work.job, self._decoder, self._encoder),
+            codec=codec_of(work.job, *found),
         )
 
 

@@ -8,7 +8,7 @@ become explicit VR little endian.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from farm.dicom import part10, reencode, syntaxes
 from farm.dicom.elements import BIG, EXPLICIT, IMPLICIT, PIXEL_DATA, Data, Dialect
@@ -79,7 +79,7 @@ def finished(one: Opened, result: Result | None, deflate: Callable[[list[Frame]]
         if not instance or not sop_class:
             raise BadInput(Reason.NO_UID if sop_class else Reason.NO_SOP_CLASS)
         if ready.loses:
-            instance = derived_uid(instance, one.wanted.options)
+            instance = derived_uid(instance, replace(one.wanted.options, syntax=plan.target))
         made = dataset.finish(ready, result, instance.decode("latin-1"))
         syntax = syntaxes.find(made.syntax) or source.syntax
         body = [deflate(made.segments)] if syntax.deflated else made.segments

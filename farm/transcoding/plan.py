@@ -117,15 +117,15 @@ def _target(case: Case, action: Action) -> str:
         return case.target or case.source
     if action is Action.COPY:
         return _copied(case)
+    target = case.target or case.source
     lost = case.lossy and case.loses and not case.again
-    return (case.target or case.source) if case.writable and not lost else syntaxes.EXPLICIT_LITTLE
+    retired = target in {syntaxes.IMPLICIT_LITTLE, syntaxes.EXPLICIT_BIG}  # what is written is explicit little endian
+    return target if case.writable and not lost and not retired else syntaxes.EXPLICIT_LITTLE
 
 
 def _copied(case: Case) -> str:
     """Return the transfer syntax of an instance whose frames stay: another one where only headers differ."""
-    if case.source not in NATIVE or not case.target:
-        return case.source
-    if case.source == syntaxes.EXPLICIT_BIG and case.frames:  # its samples have the other byte order
+    if case.source not in NATIVE - {syntaxes.EXPLICIT_BIG} or not case.target:  # big endian samples would be turned
         return case.source
     if case.target in NATIVE:
         return case.target

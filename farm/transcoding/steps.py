@@ -1,0 +1,62 @@
+"""The steps of work on a frame: decode, blank, encode, and the proof that nothing was lost.
+
+The proof is made on every frame that a lossless syntax is written for: what was encoded is decoded again, and every
+sample compared. A codec that errs on one frame in a million costs that instance an error instead of its truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from blake3 import blake3
+
+from farm.errors import BadInput, Reason
+from farm.frames.codec import Changes, Codec, Decoded, Region
+from farm.frames.layout import Samples
+from farm.frames.work import Job
+
+Finder = Callable[[str], Codec]
+"""What returns the codec for a transfer syntax."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worked:
+    """The new bitstream of a frame, and what has to be said differently."""
+
+    data: bytes = field(repr=False)
+    changes: Changes
+
+
+def finished(decoded: Decoded, job: Job, decoder: Finder, encoder: Finder) -> Worked:
+    """Do to a frame that was decoded what is left of a job; raise `BadInput` where it cannot be, or its proof fails."""
+    layout = decoded.changes.apply(job.layout)
+    samples = blanked(decoded.samples, job.blank)
+    if job.options is None:
+        return Worked(data=digest(samples), changes=decoded.changes)
+    writer = encoder(job.options.syntax)
+    encoded = writer.encode(samples, layout, job.options)
+    if job.prove:
+        back = decoder(job.options.syntax).decode(encoded.data, encoded.changes.apply(layout)).samples
+        if back.shape != samples.shape or (
+            writer.encodes[job.options.syntax].lossless and not np.array_equal(back, samples)
+        ):
+            raise BadInput(Reason.PIXELS_DIFFER)
+    return Worked(data=encoded.data, changes=decoded.changes.then(encoded.changes))
+
+
+def blanked(samples: Samples, regions: Sequence[Region]) -> Samples:
+    """Return samples with regions set to the least value; the same array where there are none."""
+    if not regions:
+        return samples
+    copy = samples.copy()
+    for region in regions:
+        copy[region.row : region.row + region.rows, region.column : region.column + region.columns] = 0
+    return copy
+
+
+def digest(samples: Samples) -> bytes:
+    """Return the BLAKE3 digest of samples, little endian, pixel by pixel."""
+    plain = np.ascontiguousarray(samples, samples.dtype.newbyteorder("<"))
+    return blake3(plain.data.cast("B") if plain.size else b"").digest()
