@@ -6,12 +6,12 @@ back as data in the `Report`.
 
     draft (attributes) -> the work on frames, done by a transcoder -> settled -> examine (the release gate) -> finished
 
-`process` is all of it for one instance. A shell that has frames of several instances transcoded at once takes the steps
-by themselves; frames are the only thing that it hands about.
+`process` is all of it for one instance, and `steps` the same with a stop at the work on frames.
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
@@ -37,7 +37,7 @@ from farm.pixels.risk import at_risk
 from farm.recipe.recipe import Recipe
 from farm.transcoding import dataset
 from farm.transcoding.dataset import Ready
-from farm.transcoding.deidentified import parts_of
+from farm.transcoding.deidentified import bare, bared, parts_of
 from farm.transcoding.plan import Action
 from farm.transcoding.targets import NAMES, Wanted
 from farm.transcoding.uids import derived_uid
@@ -54,6 +54,7 @@ __all__ = [
     "Survey",
     "needs",
     "process",
+    "steps",
     "survey",
 ]
 
@@ -143,20 +144,33 @@ def process(  # noqa: PLR0913 - what an output is made of
     `transcoder` is needed where the recipe asks for a transfer syntax. A `callback` has its say on every element: see
     `farm.deid.consult`.
     """
+    work = steps(data, recipe, mapping, limits, callback=callback)
+    try:
+        wanted = next(work)
+        if transcoder is None:
+            raise BadRecipe(Reason.BAD_RECIPE, "output.transfer_syntax: nothing that transcodes was given")
+        (result,) = transcoder.run([wanted])
+        if isinstance(result, BadInput):
+            raise result
+        work.send(result)
+    except StopIteration as end:
+        product: Product = end.value
+        return product
+    raise AssertionError
+
+
+def steps(
+    data: Data, recipe: Recipe, mapping: Mapping, limits: Limits | None = None, *, callback: Callback | None = None
+) -> Generator[Work, Result, Product]:
+    """De-identify one instance as `process` does; yield the work on its frames, if there is any, for its result.
+
+    So a shell can have the frames of several instances transcoded at once.
+    """
     made = draft(data, recipe, mapping, limits, callback=callback)
     if made.work is not None:
-        made = settled(made, _transcoded(made.work, transcoder))
+        made = settled(made, (yield made.work))
     examine(made)
     return finished(made, blake3(data).hexdigest())
-
-
-def _transcoded(work: Work, transcoder: Transcoder | None) -> Result:
-    if transcoder is None:
-        raise BadRecipe(Reason.BAD_RECIPE, "output.transfer_syntax: nothing that transcodes was given")
-    (result,) = transcoder.run([work])
-    if isinstance(result, BadInput):
-        raise result
-    return result
 
 
 def draft(
@@ -204,7 +218,7 @@ def settled(made: Draft, result: Result) -> Draft:
     """Return a draft with what came of the work on its frames."""
     if made.ready is None:
         return made
-    whole = dataset.finish(made.ready, result, made.instance)
+    whole = dataset.finish(made.ready, bared(made.ready, result), made.instance)
     return replace(made, segments=whole.segments, dialect=EXPLICIT, pixels_changed=True, result=result)
 
 
@@ -272,7 +286,7 @@ def finished(made: Draft, input_digest: str) -> Product:
 
 def _ready(source: Part10, done: Deidentified, wanted: Wanted) -> Ready | None:
     """Decide what becomes of the frames; None where no transfer syntax is wanted."""
-    return dataset.prepare(parts_of(source, done), source.syntax.uid, wanted) if wanted.syntax else None
+    return bare(dataset.prepare(parts_of(source, done), source.syntax.uid, wanted)) if wanted.syntax else None
 
 
 def _frames(source: Part10, done: Deidentified) -> list[Edit]:

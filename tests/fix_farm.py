@@ -13,7 +13,7 @@ from pydicom.data import get_testdata_file
 
 from farm.deid.keys import ProjectKey
 from farm.ledger import Ledger, Parcel, Progress
-from farm.recipe.recipe import preset
+from farm.recipe.recipe import Recipe, preset
 from farm.registry import Vault, load_or_create
 from farm.settings import Settings
 from farm.sources import FolderSource
@@ -135,10 +135,10 @@ class Opener:
         self._destination = destination
         self._session = desk.session()
 
-    def __call__(self, **changes: object) -> Opened:
-        """Open and crawl; `changes` are settings."""
+    def __call__(self, recipe: Recipe | None = None, **changes: object) -> Opened:
+        """Open and crawl, by `basic` where no recipe is given; `changes` are settings."""
         desk = replace(self._desk, settings=replace(self._desk.settings, **changes))  # type: ignore[arg-type]
-        run = open_run(desk, self._source, self._destination, preset("basic"))
+        run = open_run(desk, self._source, self._destination, recipe or preset("basic"))
         Crawl(FolderSource(self._source), desk.sealer, run.source_key, run.id).run(self._session, threading.Event())
         return Opened(
             settings=desk.settings,

@@ -2,6 +2,10 @@
 
 lease -> for each instance: read, process, stage -> registry -> sync, claim, release, settle -> commit
 
+Frames are transcoded in a process of its own (`farm.host`), as many instances at once as that wants: one, or on a
+device the whole parcel. So the way of each instance up to its staging is a generator that stops at the work on its
+frames.
+
 The class of an error decides an instance's fate. `BadInput` quarantines it. `Unavailable` gives the attempt back, to be
 tried again later. `BadRecipe` stops the run. Anything else is the farm's own fault: it counts as an attempt and is
 logged as a class and a place in the code, never with its text, which may carry a value. One instance's failure never
@@ -16,19 +20,22 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from farm.errors import BadInput, BadRecipe, FarmError, Reason, Unavailable, place_of
-from farm.ledger import Failed, GivenBack, Quarantined
-from farm.pipeline import Limits, needs, process
+from farm.errors import BadRecipe, FarmError, Reason, Unavailable, place_of
+from farm.host.making import host_of
+from farm.ledger import Failed, GivenBack
+from farm.pipeline import Limits, needs, steps
 from farm.queue import Place, Session
 from workers.context import Contexts
 from workers.keeper import Keeper
 from workers.release import Prepared, release
+from workers.ways import Way, go
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
     from contextlib import AbstractContextManager
 
     from farm.dicom.elements import Data
+    from farm.frames.work import Result, Work
     from farm.ledger import Lease, Leased, Outcome
     from farm.pipeline import Mapping, Needs
     from farm.settings import Settings
@@ -47,6 +54,7 @@ class Handler:
         self._settings = settings
         self._worker = worker_name(os.getpid())
         self._contexts = Contexts(settings)
+        self._transcoder = host_of(settings)
         self._limits = Limits(inflated_bytes=settings.inflate_limit_bytes, inflated_ratio=settings.inflate_ratio)
         self._session = self._new_session(settings.lease_seconds)
         self._keeper = Keeper(self._new_session(0), every=settings.renew_seconds, seconds=settings.lease_seconds)
@@ -65,6 +73,7 @@ class Handler:
 
     def close(self) -> None:
         """Drop what the process holds."""
+        self._transcoder.close()
         self._keeper.close()
         self._session.close()
 
@@ -139,20 +148,26 @@ class Handler:
     ) -> list[Outcome]:
         """Read, de-identify and stage each row into `prepared`; return the outcomes of those that cannot go on."""
         outcomes: list[Outcome] = []
-        for at, row in enumerate(rows):
+        batch = self._transcoder.batch
+        for at in range(0, len(rows), batch):
             self._keeper.check()
+            ways = [Way(row.id, self._steps(context, mapping, row)) for row in rows[at : at + batch]]
             try:
-                prepared.append(self._one(context, mapping, row))
-            except BadInput as error:
-                outcomes.append(Quarantined(id=row.id, reason=error.reason))
+                go(ways, self._transcoder)
             except Unavailable as error:
-                back = [GivenBack(id=rest.id, delay_s=_WAIT, trouble=error.reason) for rest in rows[at:]]
-                return outcomes + back
-            except BadRecipe:
-                raise
-            except Exception as error:  # noqa: BLE001 - any fault of ours must cost one instance, not the parcel
-                log.error("instance %d: %s", row.id, place_of(error))  # noqa: TRY400 - the text may carry a value
-                outcomes.append(Failed(id=row.id, reason=Reason.INTERNAL_ERROR))
+                prepared += [way.prepared for way in ways if way.prepared]
+                ended = {way.id for way in ways if way.ended}
+                back = [
+                    GivenBack(id=row.id, delay_s=_WAIT, trouble=error.reason)
+                    for row in rows[at:]
+                    if row.id not in ended
+                ]
+                return outcomes + [way.outcome for way in ways if way.outcome] + back
+            finally:
+                for way in ways:
+                    way.close()
+            prepared += [way.prepared for way in ways if way.prepared]
+            outcomes += [way.outcome for way in ways if way.outcome]
         return outcomes
 
     def _reading(self, context: RunContext, row: Leased) -> AbstractContextManager[Data]:
@@ -161,11 +176,12 @@ class Handler:
         limit = self._settings.read_limit_bytes
         return context.source.read(locator, size=row.size, mtime_ns=row.mtime_ns, limit=limit)
 
-    def _one(self, context: RunContext, mapping: Mapping, row: Leased) -> Prepared:
+    def _steps(self, context: RunContext, mapping: Mapping, row: Leased) -> Generator[Work, Result, Prepared]:
+        """Bring a row to its staging, with a stop at the work on its frames."""
         staged = None
         try:
             with self._reading(context, row) as data:
-                product = process(data, context.recipe, mapping, self._limits)
+                product = yield from steps(data, context.recipe, mapping, self._limits)
                 report = product.report
                 staged = context.store.stage(report.path, product.segments)
                 del product  # its segments point into `data`, which may be a mapping that ends with the block

@@ -15,10 +15,10 @@ from workers.app import app
 
 __all__ = ["app"]
 
-_process = handler.process
+_steps = handler.steps
 
 
-def process(data: Any, *rest: Any) -> Any:
+def steps(data: Any, *rest: Any) -> Any:
     """Do what the pipeline does, but for marked instances."""
     end = bytes(data[-8:])
     if end == b"KILL-ME!":
@@ -27,7 +27,7 @@ def process(data: Any, *rest: Any) -> Any:
         threading.Event().wait()
     if end == b"RAISE-ME":
         raise ValueError(bytes(data).decode("latin-1"))
-    return _process(data, *rest)
+    return _steps(data, *rest)
 
 
-handler.process = process
+handler.steps = steps

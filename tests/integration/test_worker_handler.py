@@ -197,14 +197,14 @@ def test_our_own_fault_costs_one_instance(
     """An unexpected exception is tried three times, then quarantined; its text, which holds a value, is not logged."""
     make_instances(source, 3)
     (source / "odd.dcm").write_bytes(CT.read_bytes() + b"\0" * 64)
-    real = module.process
+    real = module.steps
 
     def faulty(data: bytes, *rest: object) -> object:
         if bytes(data[-8:]) == b"\0" * 8 and len(data) > CT.stat().st_size:
             raise ValueError("could not convert 'DOE^JANE'")
         return real(data, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "process", faulty)
+    monkeypatch.setattr(module, "steps", faulty)
     run = opened()
     with caplog.at_level(logging.DEBUG):
         for _ in range(3):
@@ -252,7 +252,7 @@ def test_a_cold_shutdown_gives_the_parcel_back(
     run = opened()
     for _ in range(4):
         with monkeypatch.context() as patch:
-            patch.setattr(module, "process", _raise(SystemExit(1)))
+            patch.setattr(module, "steps", _raise(SystemExit(1)))
             with pytest.raises(SystemExit):
                 work(run, handlers)
     work(run, handlers)
@@ -266,7 +266,7 @@ def test_a_lost_lease_releases_nothing(
     """A worker that was given up while it worked must leave neither output nor outcome: another one has the work."""
     make_instances(source, 3)
     run = opened()
-    real = module.process
+    real = module.steps
 
     def taken_away(*arguments: object) -> object:
         with run.desk.session()._connected().connection as connection:
@@ -275,7 +275,7 @@ def test_a_lost_lease_releases_nothing(
         return real(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "process", taken_away)
+        patch.setattr(module, "steps", taken_away)
         work(run, handlers)
     assert not run.outputs()
     assert not list((run.destination / ".farm" / "tmp").iterdir())
