@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter, deque
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from farm.cli import screen
+from farm.cli.net_decoding import Decoding
 from farm.cli.net_options import carry_out, peer_options
 from farm.cli.options import json_option
 from farm.cli.progress import Display, Standing
 from farm.cli.statuses import Status
 from farm.errors import BadInput, Reason, Unavailable
+from farm.host.making import host_of
 from farm.net import sending
 from farm.net.client import connect
+from farm.settings import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -34,19 +38,26 @@ _SOURCE = click.Path(path_type=Path, exists=True)
 @click.option(
     "-j", "--associations", type=click.IntRange(1, 64), default=1, show_default=True, help="Associations at once."
 )
+@click.option("--as-stored", is_flag=True, help="Decode nothing: send only what the peer takes as it is.")
 @json_option
-def store(*, peer: Peer, sources: tuple[Path, ...], recursive: bool, associations: int, as_json: bool) -> Status:
-    """Send instances to a DICOM peer (C-STORE), as they are stored if it takes that."""
+def store(  # noqa: PLR0913 - one for each option
+    *, peer: Peer, sources: tuple[Path, ...], recursive: bool, associations: int, as_stored: bool, as_json: bool
+) -> Status:
+    """Send instances to a DICOM peer (C-STORE), as they are stored if it takes that, else decoded."""
     tally = Tally()
-    groups = planned(_found(sources, recursive=recursive), tally)
-    with Display() as display:
+    groups = planned(_found(sources, recursive=recursive), tally, decodes=not as_stored)
+    with Display() as display, ExitStack() as hosts:
         tally.show = lambda: display.show(tally.standing)
+        tally.decoding = None if as_stored else lambda: Decoding(hosts.enter_context(host_of(load())))
         carry_out(_send(peer, groups, associations, tally))
     if as_json:
-        screen.emit({"sent": tally.sent, "failed": tally.failed, "outcomes": dict(tally.outcomes)})
-    else:
-        screen.tell_rows(("outcome", "instances"), tally.outcomes.most_common(), right=[1])
-    return Status.QUARANTINED if tally.failed else Status.DONE
+        told = {"sent": tally.sent, "failed": tally.failed, "decoded": tally.decoded}
+        screen.emit({**told, "outcomes": dict(tally.outcomes)})
+        return tally.status
+    screen.tell_rows(("outcome", "instances"), tally.outcomes.most_common(), right=[1])
+    if tally.decoded:
+        screen.say(f"{tally.decoded} of them were decoded, because the peer does not take them as they are stored.")
+    return tally.status
 
 
 class Tally:
@@ -56,6 +67,9 @@ class Tally:
         self.outcomes: Counter[str] = Counter()
         self.sent = self.failed = self.total = 0
         self.show: Callable[[], None] = lambda: None
+        self.decoding: Callable[[], Decoding] | None = None
+        """Makes what decodes for an association; None: nothing is decoded."""
+        self.decodings: list[Decoding] = []
 
     def add(self, outcome: str, *, ok: bool) -> None:
         """Count one."""
@@ -68,6 +82,16 @@ class Tally:
         """Count one by its outcome."""
         outcome = stored.error.reason.value if stored.error else f"0x{stored.status or 0:04X}"
         self.add(outcome, ok=stored.ok)
+
+    @property
+    def decoded(self) -> int:
+        """Return how many were decoded."""
+        return sum(decoding.count for decoding in self.decodings)
+
+    @property
+    def status(self) -> Status:
+        """Return the exit status."""
+        return Status.QUARANTINED if self.failed else Status.DONE
 
     @property
     def standing(self) -> Standing:
@@ -90,7 +114,7 @@ Group = tuple[tuple["Proposal", ...], deque[Path]]
 """What to propose for an association, and the instances that go by it."""
 
 
-def planned(paths: Iterable[Path], tally: Tally) -> list[Group]:
+def planned(paths: Iterable[Path], tally: Tally, *, decodes: bool) -> list[Group]:
     """Look at each file's beginning; count what is no instance."""
     by_class: dict[str, list[Path]] = {}
     kinds: dict[sending.Kind, None] = {}
@@ -104,7 +128,7 @@ def planned(paths: Iterable[Path], tally: Tally) -> list[Group]:
         kinds[kind] = None
         by_class.setdefault(kind.sop_class, []).append(path)
     groups = []
-    for proposals in sending.storing(kinds):
+    for proposals in sending.storing(kinds, transcodes=decodes):
         classes = dict.fromkeys(proposal.sop_class for proposal in proposals)
         groups.append((proposals, deque(path for uid in classes for path in by_class.pop(uid, ()))))
     return groups
@@ -119,20 +143,22 @@ async def _send(peer: Peer, groups: list[Group], associations: int, tally: Tally
 
 async def _drain(peer: Peer, proposals: tuple[Proposal, ...], paths: deque[Path], tally: Tally) -> None:
     """Send until nothing is left; an instance on which the peer aborts has failed, and the next ones go by another."""
+    decoding = tally.decoding() if tally.decoding else None
+    tally.decodings += [decoding] if decoding else []
     while paths:
         try:
             async with connect(peer, proposals) as association:
-                await _send_over(association, paths, tally)
+                await _send_over(association, paths, tally, decoding)
         except Unavailable as error:
             if error.reason is not Reason.PEER_ABORTED or "sent" not in error.fields:
                 raise
             tally.add(error.reason.value, ok=False)
 
 
-async def _send_over(association: Client, paths: deque[Path], tally: Tally) -> None:
+async def _send_over(association: Client, paths: deque[Path], tally: Tally, decoding: Decoding | None) -> None:
     while paths:
         path = paths.popleft()
         try:
-            tally.stored(await association.store(path))
+            tally.stored(await association.store(path, transcode=decoding))
         except Unavailable as error:
             raise Unavailable(error.reason, error.hint, **{**error.fields, "sent": 1}) from None

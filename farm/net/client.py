@@ -10,6 +10,7 @@ nothing in time), `PEER_REFUSED` (no association, or not for this), `PEER_ABORTE
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -113,7 +114,10 @@ class Client:
         await self._conversation.finish()
         try:
             found = instance if isinstance(instance, Instance) else read(instance)
-            context, data = prepared(found, self.contexts, transcode)
+            if transcode is None:
+                context, data = prepared(found, self.contexts)
+            else:  # it may decode for a while, and other associations go on
+                context, data = await asyncio.to_thread(prepared, found, self.contexts, transcode)
         except BadInput as error:
             return Stored(error=error)
         values: dict[int, int | str] = {Tag.PRIORITY: Priority.MEDIUM, Tag.AFFECTED_SOP_INSTANCE: found.sop_instance}

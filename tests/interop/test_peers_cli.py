@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import stat
 from pathlib import Path
 
+import numpy as np
+import pydicom
 import pytest
 from fix_cli import Cli
 from fix_peers import Certificates, Peers, Running, free_port
+from pydicom.data import get_testdata_file
 
 from farm.cli.statuses import Status
 from farm.net import sending
@@ -45,7 +49,7 @@ def test_instances_go_to_an_archive_and_come_back(cli: Cli, peers: Peers, scans:
     # One association: dcmqrscp names what it receives alike in processes that receive at once, and loses some of it.
     sent = cli("store", peer, scans, "--recursive", "--json")
     assert sent.status == Status.QUARANTINED
-    assert sent.json == {"sent": COUNT, "failed": 1, "outcomes": {"0x0000": COUNT, "not-dicom": 1}}
+    assert sent.json == {"sent": COUNT, "failed": 1, "decoded": 0, "outcomes": {"0x0000": COUNT, "not-dicom": 1}}
     found = cli("find", peer, "-k", "StudyInstanceUID", "-k", "PatientID", "--csv")
     rows = list(csv.DictReader(io.StringIO(found.out)))
     assert [list(row) for row in rows] == [["StudyInstanceUID", "PatientID"]] * 2
@@ -76,6 +80,25 @@ def test_what_comes_is_for_its_owner_alone_and_named_by_nothing_of_it(
         assert uid not in path.name
         number, digest = path.stem.split("-")
         assert (len(number), len(digest)) == (6, 16)
+
+
+def test_what_a_peer_does_not_take_is_decoded(cli: Cli, peers: Peers) -> None:
+    """Lost otherwise: a peer without codecs could be given nothing of a lake of compressed instances."""
+    names = ("MR_small_jp2klossless.dcm", "SC_rgb_rle.dcm", "MR_small_RLE.dcm", "JPEG2000.dcm")
+    sources = [Path(str(get_testdata_file(name))) for name in names]
+    target = peers.storescp("+x=")  # takes native transfer syntaxes alone, as it is by default
+    said = cli("store", called(target), *sources, "--json")
+    assert said.status == Status.DONE
+    assert json.loads(said.out) == {"sent": 4, "failed": 0, "decoded": 4, "outcomes": {"0x0000": 4}}
+    received = {found.SOPInstanceUID: found for found in map(pydicom.dcmread, target.folder.iterdir())}
+    for source in sources:
+        before = pydicom.dcmread(source)
+        found = received[before.SOPInstanceUID]
+        assert not found.file_meta.TransferSyntaxUID.is_compressed
+        assert np.array_equal(found.pixel_array, before.pixel_array)
+    refused = cli("store", called(target), sources[0], "--as-stored")
+    assert refused.status == Status.AWAY
+    assert "accepts no presentation context" in refused.err
 
 
 def test_a_folder_is_entered_on_request_alone(cli: Cli, peers: Peers, scans: Path) -> None:

@@ -1,0 +1,46 @@
+"""Decodes, on their way to a peer, the instances that it takes in no compressed transfer syntax."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from farm.dicom import part10, reencode
+from farm.dicom.syntaxes import EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from farm.errors import BadInput
+from farm.transcoding import instance
+from farm.transcoding.targets import Wanted
+
+if TYPE_CHECKING:
+    from farm.frames.work import Transcoder
+    from farm.net.sending import Buffers, Instance
+
+_WANTED = Wanted(syntax=EXPLICIT_LITTLE, refuse=True)
+
+
+class Decoding:
+    """What `farm.net.sending` asks for another transfer syntax; `count` tells how many instances were decoded."""
+
+    def __init__(self, transcoder: Transcoder) -> None:
+        """Take what decodes."""
+        self._transcoder = transcoder
+        self.count = 0
+
+    def __call__(self, stored: Instance, accepted: tuple[str, ...]) -> tuple[str, Buffers] | None:
+        """Return the data set in a native transfer syntax that is accepted; None where none is.
+
+        Raise `BadInput` where the pixels cannot be decoded.
+        """
+        target = next((uid for uid in (EXPLICIT_LITTLE, IMPLICIT_LITTLE) if uid in accepted), None)
+        if target is None:
+            return None
+        opened = instance.opened(stored.data, _WANTED, part10.Limits())
+        if opened.work is None:
+            return None
+        (result,) = self._transcoder.run([opened.work])
+        if isinstance(result, BadInput):
+            raise result
+        _, *data_set = instance.finished(opened, result, part10.deflated).segments
+        self.count += 1
+        if target == IMPLICIT_LITTLE:
+            data_set = reencode.implicit(b"".join(data_set), 0)
+        return target, data_set
