@@ -116,7 +116,7 @@ class NvLibrary:
     def encode(self, arrays: Sequence[Any], coding: Coding) -> list[bytes | None]:
         """Return code streams; None where it cannot."""
         with self._device:
-            frames = [array if array.ndim == 3 else array[..., None] for array in arrays]
+            frames = [array.reshape(*array.shape[:2], -1) for array in arrays]
             images = self._codecs.as_images(frames, precision=coding.bits)
             streams = self._encoder.encode(images, "jpeg2k", params=self._writing(coding))
             if len(streams) != len(arrays):
@@ -149,7 +149,7 @@ class NvLibrary:
 
     def _array(self, image: Any) -> Any:  # noqa: ANN401 - likewise
         array = self._cupy.asarray(image)
-        return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+        return array.reshape(array.shape[:2]) if array.ndim == 3 and array.shape[2] == 1 else array
 
     def _writing(self, coding: Coding) -> Any:  # noqa: ANN401 - the library's parameters
         codecs = self._codecs
