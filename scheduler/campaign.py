@@ -24,8 +24,9 @@ from farm.stores import LocalStore
 from scheduler.crawl import Crawl, CrawlThread
 from scheduler.feeder import Feeder
 from scheduler.patience import Patience
+from scheduler.routing import Router
 from scheduler.servers import Servers
-from scheduler.worker_process import WorkerProcess
+from scheduler.worker_group import WorkerGroup
 
 if TYPE_CHECKING:
     import threading
@@ -83,7 +84,7 @@ def run_folder(  # noqa: PLR0913 - an order, and how to talk to whoever gave it
     opened = FolderSource(source)
     with desk_of(settings) as (desk, servers):
         run = open_run(desk, source, destination, recipe)
-        crawl = Crawl(opened, desk.sealer, run.source_key, run.id)
+        crawl = Crawl(opened, desk.sealer, run.source_key, run.id, Router.of(settings, recipe.wanted.syntax))
         intake = CrawlThread(crawl, desk.session(settings.patience_seconds))
         with closing(Campaign(desk, servers, run, intake)) as campaign:
             return campaign.run(on_progress, stop)
@@ -194,7 +195,7 @@ class Campaign:
         self._session = desk.session()
         self._publisher = Publisher(make_app(settings.broker_url, settings))
         self._feeder = Feeder(run.id, self._publisher, settings)
-        self._worker = WorkerProcess(settings)
+        self._worker = WorkerGroup(settings)
         self._patience = Patience(settings.patience_seconds if patience is None else patience)
         self._intake = intake
         self._mended = 0.0
@@ -237,7 +238,7 @@ class Campaign:
         self._intake.check()
         try:
             self._mend()
-            if self._session.call(lambda tables: self._feeder.feed(tables.ledger, time.monotonic())):
+            if self._session.call(lambda tables: self._feeder.feed(tables, time.monotonic())):
                 self._worker.ensure()
             else:
                 self._session.call(lambda tables: tables.ledger.finish(self._run.id))
@@ -254,7 +255,7 @@ class Campaign:
             return
         self._mended = time.monotonic()
         self._servers.mend()
-        recovered = self._session.call(lambda tables: self._feeder.recover(tables.ledger))
+        recovered = self._session.call(self._feeder.recover)
         if recovered:
             log.info("run %d: %d were taken back from lost workers or messages", self._run.id, recovered)
 

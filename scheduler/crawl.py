@@ -1,8 +1,8 @@
 """Brings what a source holds into the ledger, a thousand at a time.
 
 The ledger inserts only what is missing, so a crawl may be cut off and begun again at any point: that is what makes a
-run resumable. Each file's first bytes are surveyed for what packing needs (the series) and for what can be refused at
-once; what the survey cannot judge goes to a worker like the rest, which looks at all of it.
+run resumable. Each file's first bytes are surveyed for what packing and routing need (series and transfer syntax) and
+for what can be refused at once; what the survey cannot judge goes to a worker like the rest, which looks at all of it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from farm.errors import BadInput, BadRecipe, FarmError, Reason, place_of
 from farm.ledger import Found
 from farm.pipeline import survey
 from farm.sources import Counters
+from scheduler.routing import CPU, Router
 
 if TYPE_CHECKING:
     from farm.queue import Sealer, Session
@@ -29,8 +30,11 @@ _BATCH = 1000
 class Crawl:
     """One source on its way into one run."""
 
-    def __init__(self, source: FolderSource, sealer: Sealer, source_key: bytes, run_id: int) -> None:
+    def __init__(
+        self, source: FolderSource, sealer: Sealer, source_key: bytes, run_id: int, router: Router | None = None
+    ) -> None:
         self._source = source
+        self._router = router or Router()
         self._sealer = sealer
         self._source_key = source_key
         self._run_id = run_id
@@ -50,7 +54,7 @@ class Crawl:
 
     def _found(self, entry: Entry) -> Found:
         place = self._sealer.locator(self._source_key, entry.locator)
-        series, reason = self._surveyed(entry.locator)
+        series, route, reason = self._surveyed(entry)
         return Found(
             locator_key=place.key,
             locator_sealed=place.sealed,
@@ -58,15 +62,17 @@ class Crawl:
             mtime_ns=entry.mtime_ns,
             series_key=series,
             reason=reason,
+            route=route,
         )
 
-    def _surveyed(self, locator: bytes) -> tuple[bytes | None, Reason | None]:
-        """Return the key of the series, where there is one to see, and why the file is refused, if it is."""
+    def _surveyed(self, entry: Entry) -> tuple[bytes | None, str, Reason | None]:
+        """Return the key of the series, where there is one to see, the route, and why the file is refused, if it is."""
         try:
-            series = survey(self._source.head(locator)).series
+            seen = survey(self._source.head(entry.locator))
         except BadInput as error:
-            return None, error.reason
-        return (None if series is None else self._sealer.series(series)), None
+            return None, CPU, error.reason
+        series = None if seen.series is None else self._sealer.series(seen.series)
+        return series, self._router.route(seen.syntax, entry.size), None
 
 
 class CrawlThread:

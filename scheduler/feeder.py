@@ -2,6 +2,9 @@
 
 What waits in the broker is lost with it, cannot be reordered, and is published again when it waits too long. So only as
 much is published as the workers drained lately in `window_seconds`, between a small start and `window_messages`.
+
+A route that need not have a worker (`gpu`) is given while one lives. When the last is gone, what is found goes to `cpu`
+instead, and so does what waits in its queue, under a new generation: nothing waits for who does not come.
 """
 
 from __future__ import annotations
@@ -10,9 +13,12 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
+from scheduler.routing import CPU, OPTIONAL
+
 if TYPE_CHECKING:
-    from farm.ledger import Ledger, Parcel
-    from farm.queue import Publisher
+    from farm.ledger import Parcel
+    from farm.ledger.presence import Presence
+    from farm.queue import Publisher, Tables
     from farm.settings import Settings
 
 _START = 32
@@ -57,32 +63,35 @@ class Feeder:
         self._window = Window(seconds=settings.window_seconds, most=settings.window_messages)
         self._unsent: list[Parcel] = []
 
-    def feed(self, ledger: Ledger, now: float) -> bool:
+    def feed(self, tables: Tables, now: float) -> bool:
         """Publish what there is room for; return whether anything waits for a worker.
 
         Raise `Unavailable` (broker-away); what could not be sent is sent first at the next call.
         """
         self._send([])
-        waiting = ledger.waiting(self._run_id)
+        waiting = tables.ledger.waiting(self._run_id)
         messages = waiting.queued_messages + waiting.leased_messages
         room = self._window.room(now, messages)
         parcels: list[Parcel] = []
         if room:
             settings = self._settings
-            parcels = ledger.feed(
+            parcels = tables.ledger.feed(
                 self._run_id,
                 max_messages=room,
                 max_instances=settings.parcel_instances,
                 max_bytes=settings.parcel_bytes,
+                instead=dict.fromkeys(_unserved(tables.presence), CPU),
             )
             self._window.published(len(parcels))
             self._send(parcels)
         return bool(parcels or messages)
 
-    def recover(self, ledger: Ledger) -> int:
+    def recover(self, tables: Tables) -> int:
         """End the leases of dead workers, publish again what nobody took; return how many parcels were published."""
-        reaped = ledger.reap()
-        lost = ledger.republish(self._run_id, self._settings.republish_seconds)
+        reaped = tables.ledger.reap()
+        unserved = _unserved(tables.presence)
+        lost = tables.presence.reroute(self._run_id, unserved, CPU) if unserved else []
+        lost += tables.ledger.republish(self._run_id, self._settings.republish_seconds)
         self._send(lost)
         return reaped + len(lost)
 
@@ -91,3 +100,9 @@ class Feeder:
         self._unsent += parcels
         self._publisher.publish(self._unsent)
         self._unsent = []
+
+
+def _unserved(presence: Presence) -> list[str]:
+    """Return the routes that need not have a worker, and have none."""
+    served = presence.served()
+    return [route for route in OPTIONAL if route not in served]

@@ -15,12 +15,12 @@ from farm.database import connect, migrate
 from farm.errors import Reason, Unavailable
 from farm.queue import Publisher, make_app
 from scheduler.feeder import Feeder
-from scheduler.worker_process import WorkerProcess
+from scheduler.worker_group import WorkerGroup
 
 if TYPE_CHECKING:
     import threading
 
-    from farm.ledger import Ledger
+    from farm.queue import Tables
     from scheduler.campaign import Desk
     from scheduler.servers import Servers
 
@@ -44,7 +44,7 @@ class Service:
         self._session = desk.session()
         self._project_id = self._session.call(lambda tables: tables.registry.open_project(self._settings.project))
         self._publisher = Publisher(make_app(self._settings.broker_url, self._settings))
-        self._worker = WorkerProcess(self._settings, events=True)
+        self._worker = WorkerGroup(self._settings, events=True)
         self._feeders: dict[int, Feeder] = {}
         self._mended = 0.0
 
@@ -54,7 +54,7 @@ class Service:
             try:
                 self._mend()
                 self._worker.ensure()
-                self._session.call(lambda tables: self._round(tables.ledger))
+                self._session.call(self._round)
             except Unavailable as error:
                 if error.reason is Reason.SERVER_FAILED:
                     raise
@@ -71,13 +71,14 @@ class Service:
             self._mended = time.monotonic()
             self._servers.mend()
 
-    def _round(self, ledger: Ledger) -> None:
+    def _round(self, tables: Tables) -> None:
         """Feed, recover and finish every open run; forget the others."""
+        ledger = tables.ledger
         runs = [run.id for run in ledger.runs() if run.state in _OPEN and run.project_id == self._project_id]
         self._feeders = {run_id: self._feeders.get(run_id) or self._feeder(run_id) for run_id in runs}
         for run_id, feeder in self._feeders.items():
-            feeder.recover(ledger)
-            if not feeder.feed(ledger, time.monotonic()):
+            feeder.recover(tables)
+            if not feeder.feed(tables, time.monotonic()):
                 ledger.finish(run_id)
 
     def _feeder(self, run_id: int) -> Feeder:

@@ -35,14 +35,17 @@ _ENDINGS = ((signal.SIGTERM, 30.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.
 class WorkerProcess:
     """One `celery worker`, started again when it dies."""
 
-    def __init__(self, settings: Settings, *, queues: tuple[str, ...] = ("cpu", "large"), events: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, *, queues: tuple[str, ...] = ("cpu", "large"), events: bool = False, name: str = ""
+    ) -> None:
+        """Take the queues; `name` tells workers of one program apart."""
         self._settings = settings
         self._queues = queues
         self._events = events
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._quick_deaths = 0
-        self._node = f"farm-{os.getpid()}@{socket.gethostname()}"
+        self._node = f"farm-{os.getpid()}{name}@{socket.gethostname()}"
 
     @property
     def pid(self) -> int | None:

@@ -1,4 +1,4 @@
-"""The worker program: `celery -A workers.app worker -Q cpu,large`.
+"""The worker program: `celery -A workers.app worker -Q cpu,large`; with `-Q gpu -c 1` that of `FARM_GPU_DEVICE`.
 
 SIGTERM stops it warmly: nothing new is taken, parcels in hand are finished. Celery's soft shutdown is not used: it
 sleeps its whole time limit even when the tasks end at once, while parcels are short. SIGQUIT ends the children at once;
@@ -16,7 +16,7 @@ from celery.signals import after_setup_logger, worker_process_shutdown
 
 from farm.queue import make_app
 from farm.settings import load
-from workers import health, tasks
+from workers import health, presence, tasks
 
 _OURS = ("farm", "workers", "celery", "kombu", "billiard", "multiprocessing")
 """Loggers that may write. Others are libraries whose messages can carry an attribute's value."""
@@ -29,6 +29,7 @@ settings = load()
 app = make_app(settings.broker_url, settings)
 tasks.register(app, settings)
 health.install(app)
+presence.install(app)
 
 
 class OursOnly(logging.Filter):

@@ -18,6 +18,7 @@ Time is always the server's clock. Every method is one statement or one transact
 from __future__ import annotations
 
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from blake3 import blake3
@@ -41,6 +42,7 @@ _STAGED: Final = ["int8", "int8", "bytea", "bytea", "bytea", "text", "text"]
 _FED: Final = [[("crawling",)], [("active",)]]
 _PAGE: Final = 5000
 _KEY_BYTES: Final = 16
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 _OfRun = TypeVar("_OfRun", Run, Progress)
 
@@ -159,14 +161,20 @@ class Ledger:
 
     # What sends them out.
 
-    def feed(self, run_id: int, *, max_messages: int, max_instances: int, max_bytes: int) -> list[Parcel]:
-        """Turn found instances into parcels of at most so many instances and bytes; the caller publishes them then."""
+    def feed(
+        self, run_id: int, *, max_messages: int, max_instances: int, max_bytes: int, instead: Mapping[str, str] = _NONE
+    ) -> list[Parcel]:
+        """Turn found instances into parcels of at most so many instances and bytes; the caller publishes them then.
+
+        `instead` names for a route the one that is taken this time.
+        """
         limits = Limits(messages=max_messages, instances=max_instances, size=max_bytes)
         values = {"run_id": run_id, "most": max_messages * max_instances}
         with self._db.transaction():
             if self._db.rows("lock_run", {"run_id": run_id}) not in _FED:
                 return []
-            parcels = pack(self._db.objects(Waiter, "take", values), limits)
+            waiters = self._db.objects(Waiter, "take", values)
+            parcels = pack((replace(one, route=instead.get(one.route, one.route)) for one in waiters), limits)
             if not parcels:
                 return []
             self._db.run("taken", {"ctids": [waiter.ctid for parcel in parcels for waiter in parcel]})

@@ -14,6 +14,7 @@ from farm.database import connect
 from farm.errors import Reason, Unavailable
 from farm.ledger import Ledger
 from farm.ledger.harvests import Harvests
+from farm.ledger.presence import Presence
 from farm.registry import Registry
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Tables:
     ledger: Ledger
     registry: Registry
     harvests: Harvests
+    presence: Presence
 
 
 class Session:
@@ -77,5 +79,6 @@ class Session:
                 ledger=Ledger(connection, max_attempts=self._max_attempts),
                 registry=Registry(connection, self._vault, self._project_key),
                 harvests=Harvests(connection),
+                presence=Presence(connection),
             )
         return self._tables

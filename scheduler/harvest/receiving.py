@@ -19,11 +19,13 @@ from farm.net.server import Port, Server
 from farm.net.services import VERIFICATION, is_storage
 from farm.net.storing import SUCCESS
 from farm.queue import Place
+from farm.recipe.recipe import Recipe
 from scheduler.ingest.committer import Committer
 from scheduler.ingest.keeper import Keeper, clear
 from scheduler.ingest.receiver import SpoolReceiver
 from scheduler.ingest.spell import Spell
 from scheduler.ingest.spool import Spool
+from scheduler.routing import Router
 
 if TYPE_CHECKING:
     import socket
@@ -131,7 +133,8 @@ class Receivers:
             place = Place(key=run.source_key, sealed=run.source_sealed)
             spool = Spool(Path(os.fsdecode(self._sealer.open_source(place))))
             committer = Committer(spool, self._desk.session(_PATIENCE), run.id, self._spell)
-            receiver = SpoolReceiver(spool, committer, self._sealer, run.source_key, self._spell)
+            router = Router.of(self._desk.settings, Recipe.from_json(run.recipe_json).wanted.syntax)
+            receiver = SpoolReceiver(spool, committer, self._sealer, run.source_key, self._spell, router=router)
             self._open[run.id] = (receiver, committer, spool)
         return self._open[run.id][0]
 

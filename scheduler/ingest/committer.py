@@ -29,7 +29,7 @@ from farm.ledger import Arrived
 from farm.net.storing import OUT_OF_RESOURCES, SUCCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from farm.queue import Place, Session, Tables
     from scheduler.ingest.spell import Spell
@@ -52,6 +52,8 @@ class Landed:
     instance_key: bytes
     study_key: bytes | None
     series_key: bytes | None
+    route: Callable[[int], str]
+    """Gives the route of so many bytes."""
 
     def arrived(self, whole: Whole) -> Arrived:
         """Return the ledger's row."""
@@ -64,6 +66,7 @@ class Landed:
             instance_key=self.instance_key,
             study_key=self.study_key,
             series_key=self.series_key,
+            route=self.route(whole.size),
         )
 
 

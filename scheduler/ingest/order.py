@@ -46,6 +46,8 @@ class ProcessOrder:
     slots: int
     row: int
     processes: int
+    target: str = ""
+    """The transfer syntax that the run's recipe asks for; empty: it stays."""
 
     def to_json(self) -> str:
         """Write it as one line."""

@@ -35,6 +35,7 @@ from scheduler.ingest.order import PortOrder, ProcessOrder
 from scheduler.ingest.receiver import SpoolReceiver
 from scheduler.ingest.spell import Spell
 from scheduler.ingest.spool import Spool
+from scheduler.routing import Router
 
 if TYPE_CHECKING:
     import ssl
@@ -92,9 +93,9 @@ def _service(settings: Settings, order: ProcessOrder, stack: ExitStack) -> Servi
     stack.callback(committer.close)
     keeper = LedgerKeeper(session(), sealer, order.run_id)
     stack.callback(keeper.close)
-    port = order.port
+    port, router = order.port, Router.of(settings, order.target)
     return Service(
-        receiver=SpoolReceiver(spool, committer, sealer, bytes.fromhex(order.source_key), spell),
+        receiver=SpoolReceiver(spool, committer, sealer, bytes.fromhex(order.source_key), spell, router=router),
         offer=offer_of(port),
         rules=rules_of(port),
         limits=Limits(pdu=port.max_pdu),

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from farm.errors import BadRecipe, Reason, Unavailable
 from farm.net.server import listen
 from farm.net.slots import Slots
+from farm.recipe.recipe import Recipe
 from scheduler.ingest.keeper import Keeper, clear
 from scheduler.ingest.order import PortOrder, ProcessOrder
 from scheduler.ingest.spool import Spool
@@ -134,6 +135,7 @@ class Ports:
             slots=self._slots_fd,
             row=row,
             processes=self._count,
+            target=Recipe.from_json(self._run.recipe_json).wanted.syntax,
         )
         with (logs / "scp.log").open("ab") as words:
             child = subprocess.Popen(

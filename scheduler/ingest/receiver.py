@@ -8,6 +8,7 @@ under a name that is not its own, and is answered 0xA900 (PS3.4 table B.2-1).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from farm.dicom import part10
@@ -16,6 +17,7 @@ from farm.errors import BadInput, Unavailable
 from farm.net.storing import MISMATCH, Arriving
 from farm.pipeline import Survey, survey
 from scheduler.ingest.committer import Landed
+from scheduler.routing import Router
 
 if TYPE_CHECKING:
     from farm.queue import Sealer
@@ -29,7 +31,17 @@ _HEAD_BYTES: Final = 64 << 10
 class SpoolReceiver:
     """Stores what arrives for one run, whose source is the spool."""
 
-    def __init__(self, spool: Spool, committer: Committer, sealer: Sealer, source_key: bytes, spell: Spell) -> None:
+    def __init__(  # noqa: PLR0913 - where instances go, and what is told of them
+        self,
+        spool: Spool,
+        committer: Committer,
+        sealer: Sealer,
+        source_key: bytes,
+        spell: Spell,
+        *,
+        router: Router | None = None,
+    ) -> None:
+        self._router = router or Router()
         self._spool = spool
         self.committer = committer
         self._sealer = sealer
@@ -51,6 +63,7 @@ class SpoolReceiver:
             instance_key=self._sealer.instance(instance),
             study_key=None if study is None else self._sealer.study(study),
             series_key=None if series is None else self._sealer.series(series),
+            route=partial(self._router.route, seen.syntax if seen else ""),
         )
 
 
