@@ -9,7 +9,7 @@ from farm.cli.screen import tell, tell_rows
 from farm.errors import MEANING, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from farm.ledger import Progress
 
@@ -71,17 +71,22 @@ def show(title: str, account: Account) -> None:
     if account.waiting:
         ends.append(("waiting", account.waiting))
     tell_rows(("", ""), [(f"  {name}", count) for name, count in ends], right=(1,))
-    _show_reasons(account.reasons)
+    reasons = sorted(account.reasons.items(), key=lambda item: (-item[1], item[0]))
+    told = [(code, count, MEANING[Reason(code)]) for code, count in reasons if code != Reason.DUPLICATE]
+    show_why("quarantined", told)
     if account.pixels_at_risk:
         tell(f"  {account.pixels_at_risk:,} of the done {_AT_RISK}.", "yellow")
-    for kind, count in account.left_out.items():
+    show_left_out(account.left_out)
+
+
+def show_left_out(counts: Mapping[str, int]) -> None:
+    """Print what never became an instance."""
+    for kind, count in counts.items():
         tell(f"  left out: {count:,} {_LEFT_OUT[kind]}")
 
 
-def _show_reasons(reasons: Mapping[str, int]) -> None:
-    """Print why instances are quarantined, the most frequent reason first."""
-    ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
-    rows = [(f"    {code}", count, MEANING[Reason(code)]) for code, count in ordered if code != Reason.DUPLICATE]
+def show_why(word: str, rows: Sequence[tuple[str, int, str]]) -> None:
+    """Print why instances ended so: a code, how many, and what it means."""
     if rows:
-        tell("  quarantined because:")
-        tell_rows(("", "", ""), rows, right=(1,))
+        tell(f"  {word} because:")
+        tell_rows(("", "", ""), [(f"    {code}", count, meaning) for code, count, meaning in rows], right=(1,))

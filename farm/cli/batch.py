@@ -1,99 +1,83 @@
-"""What `farm deid` does with some instances of a source: the farm's publish protocol without servers.
+"""What a command does with some instances of a source: the farm's publish protocol without servers.
 
 read, process, stage each -> sync all -> release each -> settle all
 
 It is the way of a parcel in `workers.handler`, with the destination in the ledger's place: a name that is taken by the
 same bytes is an instance that is there already, a name taken by other bytes is a conflict. So the command may be given
-again at any time, and may be killed at any time.
+again at any time, and may be killed at any time. What is made of an instance is the business of each command.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from abc import ABC, abstractmethod
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm.cli import exactly
-from farm.deid.keys import ProjectKey
+from farm.cli.tally import Tally
 from farm.errors import BadInput, FarmError, Reason, place_of
-from farm.pipeline import KeyedMapping, Limits, process
-from farm.registry.keyfiles import load_or_create
+from farm.host.making import host_of
 from farm.sources import FolderSource
-from farm.stores import LocalStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from farm.pipeline import Product, Report
-    from farm.recipe.recipe import Recipe
+    from farm.cli.tally import Made
+    from farm.dicom.elements import Data
     from farm.settings import Settings
     from farm.sources import Entry
-    from farm.stores import Staged, Store
+    from farm.stores import Segment, Staged, Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What is to be done; it travels to the processes of the pool."""
+class FolderOrder(ABC):
+    """What is to be done with a source; it travels to the processes of the pool.
+
+    `exact`: DST is the very file that a single SRC becomes.
+    """
 
     settings: Settings
     source: Path
     destination: Path
-    recipe: Recipe
+    exact: bool = False
+
+    @abstractmethod
+    def begun(self, threads: int = 0) -> Batch:
+        """Return the work of a process; `threads`: of its codecs, other than the settings'."""
+
+    def none(self) -> Tally:
+        """Return the tally of no work."""
+        return Tally()
+
+    def lost(self, entries: Sequence[Entry], reason: Reason) -> Tally:
+        """Return the tally of instances that no attempt brought to an end."""
+        tally = Tally()
+        tally.quarantined[reason] += len(entries)
+        return tally
 
 
-@dataclass(slots=True, kw_only=True)
-class Tally:
-    """How many instances ended in which way."""
-
-    done: int = 0
-    skipped: int = 0
-    at_risk: int = 0
-    output_bytes: int = 0
-    quarantined: Counter[Reason] = field(default_factory=Counter)
-    faults: list[str] = field(default_factory=list)
-    """Places in the code where the farm itself failed."""
-
-    @property
-    def ended(self) -> int:
-        """Return how many instances these are."""
-        return self.done + self.skipped + self.quarantined.total()
-
-    def add(self, other: Tally) -> None:
-        """Count another tally in; its faults are told when they come, and not kept."""
-        self.done += other.done
-        self.skipped += other.skipped
-        self.at_risk += other.at_risk
-        self.output_bytes += other.output_bytes
-        self.quarantined += other.quarantined
-
-    def count(self, report: Report) -> None:
-        """Count an instance that was released."""
-        self.done += 1
-        self.at_risk += report.pixels_at_risk
-        self.output_bytes += report.output_bytes
-
-
-class Batch:
+class Batch(ABC):
     """The work of one process, batch after batch."""
 
-    def __init__(self, order: Order, store: Store, key: ProjectKey) -> None:
-        """Take an opened store and the project's key."""
-        settings = order.settings
-        self._source = FolderSource(order.source)
+    def __init__(self, settings: Settings, source: Path, store: Store, threads: int = 0) -> None:
+        """Take an opened store, or one that is not used because there is a single file to write.
+
+        `threads` of the codecs, other than the settings' where an instance is alone.
+        """
+        self._source = FolderSource(source)
         self._store = store
-        self._recipe = order.recipe
-        self._mapping = KeyedMapping(key, order.recipe.scheme)
-        self._limits = Limits(inflated_bytes=settings.inflate_limit_bytes, inflated_ratio=settings.inflate_ratio)
+        self.transcoder = host_of(settings, threads)
         self._read_limit = settings.read_limit_bytes
 
-    @classmethod
-    def of(cls, order: Order) -> Batch:
-        """Return the work of an order whose destination is open and whose key was made."""
-        store = LocalStore(order.destination)
-        store.open(order.settings.project, order.recipe.digest, create=False)
-        return cls(order, store, project_key(order.settings))
+    @abstractmethod
+    def processed(self, entry: Entry, data: Data) -> tuple[Sequence[Segment], Made]:
+        """Return what is made of an instance; segments may be views of its bytes. Raise `BadInput` if nothing is."""
+
+    def close(self) -> None:
+        """End the codecs' process, if there is one."""
+        self.transcoder.close()
 
     def run(self, entries: Sequence[Entry], *, again: bool = False) -> Tally:
         """Bring every entry to its end; raise `Unavailable` or `BadRecipe` where the whole command has to stop.
@@ -101,15 +85,14 @@ class Batch:
         `again`: a process died with these in hand, so what is there already was most likely released by it.
         """
         tally = Tally()
-        prepared: list[tuple[Staged, Report]] = []
+        prepared: list[tuple[Staged, Made]] = []
         try:
             for entry in entries:
                 with _counted(tally):
                     prepared.append(self._prepared(entry))
             self._store.sync([staged for staged, _ in prepared])
-            for staged, report in prepared:
-                self._release(staged, report, tally, again=again)
-            self._store.settle([report.path for _, report in prepared])
+            there = [made.path for staged, made in prepared if self._release(staged, made, tally, again=again)]
+            self._store.settle(there)
         except BaseException:
             for staged, _ in prepared:
                 with suppress(FarmError):
@@ -118,50 +101,51 @@ class Batch:
         return tally
 
     def run_into(self, entry: Entry, target: Path) -> Tally:
-        """De-identify one instance into exactly this file."""
+        """Bring one instance into exactly this file."""
         tally = Tally()
         with _counted(tally), exactly.place(target) as place:
-            with self._processed(entry) as product:
-                place.write(product.segments)
-                report = product.report
+            with self._read(entry) as (segments, made):
+                place.write(segments)
             if place.take_name():
-                tally.count(report)
-            elif place.digest() == report.output_digest:
+                tally.count(made)
+            elif place.digest() == made.digest:
                 tally.skipped += 1
             else:
                 tally.quarantined[Reason.CONFLICT] += 1
         return tally
 
-    def _prepared(self, entry: Entry) -> tuple[Staged, Report]:
+    def _prepared(self, entry: Entry) -> tuple[Staged, Made]:
         staged = None
         try:
-            with self._processed(entry) as product:
-                staged = self._store.stage(product.report.path, product.segments)
-                return staged, product.report
+            with self._read(entry) as (segments, made):
+                staged = self._store.stage(made.path, segments)
+                return staged, made
         except BadInput:
             if staged:  # a mapped source changed, which shows at the end only
                 self._store.discard(staged)
             raise
 
     @contextmanager
-    def _processed(self, entry: Entry) -> Iterator[Product]:
-        """Give the de-identified instance, whose segments are valid inside the block."""
+    def _read(self, entry: Entry) -> Iterator[tuple[Sequence[Segment], Made]]:
+        """Give what is made of an instance; its segments are valid inside the block."""
         size, mtime_ns = entry.size, entry.mtime_ns
         with self._source.read(entry.locator, size=size, mtime_ns=mtime_ns, limit=self._read_limit) as data:
-            yield process(data, self._recipe, self._mapping, self._limits)
+            yield self.processed(entry, data)
 
-    def _release(self, staged: Staged, report: Report, tally: Tally, *, again: bool) -> None:
+    def _release(self, staged: Staged, made: Made, tally: Tally, *, again: bool) -> bool:
+        """Give an instance its name; tell whether it is there under it now."""
         if self._store.release(staged):
-            tally.count(report)
-            return
-        there = self._store.digest_of(report.path)
+            tally.count(made)
+            return True
+        there = self._store.digest_of(made.path)
         self._store.discard(staged)
-        if there != report.output_digest:
+        if there != made.digest:
             tally.quarantined[Reason.CONFLICT] += 1
         elif again:
-            tally.count(report)
+            tally.count(made)
         else:
             tally.skipped += 1
+        return there == made.digest
 
 
 @contextmanager
@@ -176,8 +160,3 @@ def _counted(tally: Tally) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001 - any fault of ours must cost one instance, and its text may carry a value
         tally.faults.append(place_of(error))
         tally.quarantined[Reason.INTERNAL_ERROR] += 1
-
-
-def project_key(settings: Settings) -> ProjectKey:
-    """Return the project's key."""
-    return ProjectKey(load_or_create(settings.project_key_path, "project").secret)

@@ -8,8 +8,10 @@ import click
 
 from farm.cli import screen
 from farm.cli.options import json_option
-from farm.codecs import registry
+from farm.codecs import nvjpeg2000, registry, uids
+from farm.codecs.nvlibrary import LIBRARY
 from farm.codecs.registry import Row
+from scheduler.devices import Devices, look
 
 HEAD = ("syntax", "name", "decode", "encode", "device", "writes")
 
@@ -18,13 +20,37 @@ HEAD = ("syntax", "name", "decode", "encode", "device", "writes")
 @json_option
 def codecs(*, as_json: bool) -> None:
     """Show which transfer syntaxes are read and written, and by what."""
-    rows = registry.table()
-    versions = {codec.library: codec.version for codec in registry.CODECS}
+    devices = look()
+    rows, others = registry.table(), on_devices(devices)
+    versions = {codec.library: codec.version for codec in registry.CODECS if codec.version}
     if as_json:
-        screen.emit({"codecs": [asdict(row) for row in rows], "libraries": versions})
+        told = {"codecs": [asdict(row) for row in others], "devices": [asdict(one) for one in devices.found]}
+        screen.emit({"codecs": [asdict(row) for row in rows], "libraries": versions, "gpu": told})
         return
+    rows += others
     screen.tell_rows(HEAD, map(cells, rows))
+    for why in dict.fromkeys(row.why for row in rows if row.why):
+        screen.say(f"{', '.join(row.uid for row in rows if row.why == why)}: {why}")
     screen.say(", ".join(f"{library} {version}" for library, version in versions.items()))
+    for device in devices.found:
+        screen.say(f"gpu {device.index}: {device.name}, {device.memory_bytes >> 20} MiB")
+
+
+def on_devices(devices: Devices) -> list[Row]:
+    """Return what a device of this machine reads and writes; where there is none, that nothing does, and why."""
+    library, why = (LIBRARY, "") if devices.found else ("", f"no device: {devices.why_not}")
+    return [
+        Row(
+            uid=uid,
+            name=uids.NAMES[uid],
+            decoder=library,
+            encoder=library,
+            device="gpu",
+            claim=claim if library else None,
+            why=why,
+        )
+        for uid, claim in nvjpeg2000.CLAIMS.items()
+    ]
 
 
 def cells(row: Row) -> tuple[str, ...]:

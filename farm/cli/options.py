@@ -24,6 +24,9 @@ recipe_option = click.option(
 )
 strict_option = click.option("--strict", is_flag=True, help="End with status 3 if anything is quarantined.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")
+jobs_option = click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), help="Processes.  [default: one for each processor]"
+)
 project_option = click.option("--project", metavar="NAME", help="The project (instead of FARM_PROJECT).")
 
 _LOSS = {

@@ -28,13 +28,17 @@ _EVERY = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How far the work is; `counted`: the whole source has been seen, so `total` is final."""
+    """How far the work is; `counted`: the whole source has been seen, so `total` is final.
+
+    `word` is what is told of those that are `quarantined`.
+    """
 
     total: int
     counted: bool
     done: int
     quarantined: int
     skipped: int
+    word: str = "quarantined"
 
     @classmethod
     def of(cls, progress: RunProgress, *, endless: bool = False) -> Standing:
@@ -77,7 +81,7 @@ def line(standing: Standing, rate: float) -> str:
     found = "" if standing.counted else " found so far"
     parts = [f"{standing.ended:,} of {standing.total:,}{found}", f"{standing.done:,} done"]
     if standing.quarantined:
-        parts.append(f"{standing.quarantined:,} quarantined")
+        parts.append(f"{standing.quarantined:,} {standing.word}")
     if rate > 0:
         parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
         if standing.counted and standing.ended < standing.total:

@@ -23,8 +23,8 @@ MEANING: dict[Status, str] = {
     Status.DONE: "Done. Instances may be quarantined: the summary counts them.",
     Status.FAULT: "A fault of the program itself.",
     Status.USAGE: "The command line is wrong.",
-    Status.QUARANTINED: "Instances are quarantined, and --strict was given or the source is a single file; "
-    "or a peer did not take or give some.",
+    Status.QUARANTINED: "Instances are quarantined or refused, and --strict was given or the source is a single file; "
+    "or a peer did not take or give some; or an output is not as it was released.",
     Status.ORDER: "The order cannot be carried out: recipe, key, source or destination.",
     Status.AWAY: "Something is away (disk, database, broker, peer). The same command goes on later.",
     Status.INTERRUPTED: "Interrupted. What was in hand is finished; the same command goes on.",

@@ -1,7 +1,8 @@
-"""Write-once output: the port, the local file system, and a store in memory for tests."""
+"""Write-once output: the port, the local file system (under new names or the source's), and a store in memory."""
 
 from farm.stores.local import LocalStore
 from farm.stores.memory import MemoryStore
+from farm.stores.mirror import Mirror
 from farm.stores.store import Segment, Staged, Store
 
-__all__ = ["LocalStore", "MemoryStore", "Segment", "Staged", "Store"]
+__all__ = ["LocalStore", "MemoryStore", "Mirror", "Segment", "Staged", "Store"]

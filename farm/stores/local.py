@@ -79,7 +79,7 @@ class LocalStore(Store):
 
     def stage(self, path: str, segments: Sequence[Segment]) -> Staged:
         """Write the segments to a temporary file; on failure nothing is left."""
-        checked(path)
+        self._checked(path)
         temp = f"{self._temps}/{self._unique()}"
         try:
             fd = os.open(temp, _CREATE, 0o644)
@@ -162,7 +162,7 @@ class LocalStore(Store):
         """Return the file's digest; None if the name is free, empty (no digest) if it is no regular file."""
         with guarded():
             try:
-                fd = os.open(f"{self._root}/{checked(path)}", _READ)
+                fd = os.open(f"{self._root}/{self._checked(path)}", _READ)
             except FileNotFoundError:
                 return None
             except OSError as error:
@@ -178,7 +178,7 @@ class LocalStore(Store):
         """Move what has the name to `.farm/orphans`, under its last component and a unique prefix."""
         orphan = f"{self._orphans}/{self._unique()}-{os.path.basename(path)}"
         with guarded(), suppress(FileNotFoundError):
-            os.rename(f"{self._root}/{checked(path)}", orphan)
+            os.rename(f"{self._root}/{self._checked(path)}", orphan)
 
     def sweep(self, older_than_s: float) -> int:
         """Remove temporary files last written longer ago than that, by the file system's own clock."""
@@ -193,6 +193,10 @@ class LocalStore(Store):
                             os.unlink(entry.path)
                             removed += 1
         return removed
+
+    def _checked(self, path: str) -> str:
+        """Return a path if it can be an output's here; raise `BadRecipe` otherwise."""
+        return checked(path)
 
     def _unique(self) -> str:
         return f"{self._token}-{os.getpid():x}-{next(self._numbers):x}"

@@ -35,6 +35,11 @@ _UNUSABLE = {
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS})
 
 
+def is_inside(path: Path) -> bool:
+    """Tell whether a path lies in the destination of a project, or is one."""
+    return any((folder / FOLDER / _NAME).exists() for folder in (path, *path.parents))
+
+
 def make(root: Path, project: str, recipe_digest: str) -> None:
     """Make the destination and its mark where they are missing, then check the mark."""
     found = _read(root)

@@ -7,23 +7,22 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
-from farm.cli import pool
-from farm.cli.batch import Batch
+from farm.cli import deid_batch, pool
 from farm.errors import Reason, Unavailable
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from farm.cli.batch import Order
-    from farm.pipeline import Report
+    from farm.cli.deid_batch import Order
+    from farm.cli.tally import Made
     from farm.sources import Entry
     from farm.stores import Staged
 
 serve = pool.serve
 
 
-class _Poisoned(Batch):
-    def _prepared(self, entry: Entry) -> tuple[Staged, Report]:
+class _Poisoned(deid_batch.Deidentifying):
+    def _prepared(self, entry: Entry) -> tuple[Staged, Made]:
         match entry.locator:
             case b"deadly.dcm":
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -38,7 +37,7 @@ class _Poisoned(Batch):
 
 def poisoned(order: Order, connection: Connection) -> None:
     """Be a process of the pool, with the poison in it."""
-    pool.Batch = _Poisoned  # type: ignore[misc]
+    deid_batch.Deidentifying = _Poisoned  # type: ignore[misc]
     serve(order, connection)
 
 

@@ -14,13 +14,14 @@ import click
 import pytest
 from fix_farm import CT, make_instances
 
-from farm.cli import main, statuses
+from farm.cli import differences, main, statuses
 from farm.deid.dates import Strategy
 from farm.errors import MEANING
 from farm.recipe import schema
 from farm.recipe.recipe import preset, presets
 from farm.settings import FIELDS_DOC, Settings
 from farm.stores.manifest import COLUMNS
+from farm.transcoding.targets import TARGETS
 from scheduler.harvest.peers import read
 from scheduler.harvest.verdicts import MEANING as VERDICTS
 
@@ -130,6 +131,19 @@ def test_pacs_file() -> None:
     assert named <= {field.name for field in fields(pacs)}
 
 
+def test_differences() -> None:
+    """Whoever is told of a difference has to know what it is."""
+    meanings = differences.MEANING.items()
+    assert _rows("Verifying what was released") == [[f"`{kind.value}`", meaning] for kind, meaning in meanings]
+
+
+def test_transfer_syntaxes() -> None:
+    """Recipes and `--to` take these names; one that is not told is one that nobody asks for."""
+    text = _README.read_text()
+    names = text[text.index("## Transfer syntaxes") :].split("\n\n")[1].partition(":")[2]
+    assert re.findall(r"`([^`-][^`]*)`", names) == list(TARGETS)
+
+
 def test_presets() -> None:
     """Lost otherwise: people would choose a recipe by a promise that it does not keep."""
     dates = {"REMOVED": "removed", "UNMODIFIED": "kept", "MODIFIED": "shifted by {}"}
@@ -171,7 +185,7 @@ def test_commands_and_options(cli: Cli) -> None:
             told |= scp_too
         if name == "demo":
             told.add("--workers")
-        if name == "deid":
+        if name in {"deid", "transcode", "verify"}:
             told.add("--jobs")
         assert told == options, line
 
