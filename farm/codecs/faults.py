@@ -87,5 +87,9 @@ PLAIN = (*GREY, "PALETTE COLOR", "RGB", "YBR_FULL")
 
 
 def contiguous(samples: Samples) -> Samples:
-    """Return samples as libraries want them: pixel by pixel, without gaps."""
-    return np.ascontiguousarray(samples)
+    """Return samples as libraries want them: pixel by pixel, without gaps.
+
+    A frame of one row or column counts as that whatever its strides; some libraries look at those.
+    """
+    plain = np.ascontiguousarray(samples)
+    return plain.copy() if plain.size and 1 in plain.shape else plain

@@ -57,7 +57,7 @@ def explicit(data: Data, start: int) -> list[bytes | memoryview]:
     """Return an implicit data set as an explicit one, in segments."""
     looked = splice.Walk(data, Plan(Noting(_NOTED, _REPRESENTATION), IMPLICIT), splice.Onlooker())
     looked.run(start, len(data))
-    signed = any(span.tag == _REPRESENTATION and data[span.value] == 1 for span in looked.notes)
+    signed = any(span.tag == _REPRESENTATION and data[span.value : span.end][:1] == b"\1" for span in looked.notes)
     walk = splice.Walk(data, Plan(Noting(frozenset(), inside=True), IMPLICIT, rewrite=True), _Settling(signed=signed))
     walk.run(start, len(data))
     return splice.assemble(data, walk.edits, start, walk.end)
@@ -100,7 +100,8 @@ def implicit(data: Data, start: int) -> list[bytes | memoryview]:
 def little(data: Data, start: int) -> bytes:
     """Return an explicit big-endian data set as an explicit little-endian one, which takes as many bytes.
 
-    What is unknown (UN) is left as it is. Pixel Data of single bytes written as OW changes its order too, as it should.
+    What is unknown (UN) is left as it is: items in it are little endian already (PS3.5 6.2.2 note 2). Pixel Data of
+    single bytes written as OW changes its order too, as it should.
     """
     out: list[bytes] = []
     at, end = start, len(data)
@@ -110,9 +111,7 @@ def little(data: Data, start: int) -> bytes:
         at += size
         if vr == "SQ" or tag in {ITEM, ITEM_END, SEQUENCE_END}:  # what they hold follows
             continue
-        if length == UNDEFINED:
-            raise BadInput(Reason.BAD_STRUCTURE, "a big endian data set holds a value of undefined length")
-        stop = _within(at + length, end)
+        stop = _end_of(data, (tag, vr), at, length, end)
         out.append(_swapped(bytes(data[at:stop]), vr))
         at = stop
     return b"".join(out)
