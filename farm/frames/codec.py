@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import NamedTuple, Protocol, runtime_checkable
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from farm.frames.encapsulated import Frame
 from farm.frames.layout import Layout, Samples
@@ -36,18 +37,30 @@ class Changes:
 
     def apply(self, layout: Layout) -> Layout:
         """Return a layout with the changes made."""
-        names = {one.name for one in fields(layout)}
-        changed = {one.name: value for one in fields(self) if (value := getattr(self, one.name)) is not None}
-        return replace(layout, **{name: value for name, value in changed.items() if name in names})
+        return _applied(self, layout)
 
     def then(self, later: Changes) -> Changes:
         """Return these changes followed by later ones."""
-        said = {one.name: value for one in fields(later) if (value := getattr(later, one.name)) is not None}
-        return replace(self, **said)
+        return _followed(self, later)
 
     def with_ratio(self, ratio: float | None) -> Changes:
         """Return these changes with another ratio."""
         return replace(self, lossy_ratio=ratio)
+
+    def said(self) -> dict[str, Any]:
+        """Return what is not None."""
+        return {one.name: value for one in fields(self) if (value := getattr(self, one.name)) is not None}
+
+
+@lru_cache(maxsize=256)  # the frames of an instance are alike, and small ones are quickly coded
+def _applied(changes: Changes, layout: Layout) -> Layout:
+    names = {one.name for one in fields(layout)}
+    return replace(layout, **{name: value for name, value in changes.said().items() if name in names})
+
+
+@lru_cache(maxsize=256)
+def _followed(changes: Changes, later: Changes) -> Changes:
+    return replace(changes, **later.said())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,6 +56,7 @@ class CpuBench:
     def __init__(self, threads: int, decoder: Finder, encoder: Finder, *, handed_back: bool = False) -> None:
         """Take what finds codecs; `handed_back`: a device was to do the work."""
         self._decoder, self._encoder, self._handed_back = decoder, encoder, handed_back
+        self._last: tuple[Job | None, str] = (None, "")
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def work(self, units: Sequence[Unit]) -> Iterator[Done]:
@@ -67,8 +68,14 @@ class CpuBench:
 
     def _done(self, at: int, unit: Unit) -> Done:
         outcome = self._outcome(unit)
-        codec = codec_of(unit.job, self._decoder, self._encoder) if isinstance(outcome, Worked) else ""
+        codec = self._codec(unit.job) if isinstance(outcome, Worked) else ""
         return Done(at=at, outcome=outcome, codec=codec, handed_back=self._handed_back)
+
+    def _codec(self, job: Job) -> str:
+        """Return what does a job; asked once for each, as libraries are slow to tell their versions."""
+        if job is not self._last[0]:
+            self._last = (job, codec_of(job, self._decoder, self._encoder))
+        return self._last[1]
 
     def _outcome(self, unit: Unit) -> Outcome:
         try:

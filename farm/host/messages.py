@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import fields
+from functools import lru_cache
 from typing import Any, Final
 
 from farm.errors import BadInput, Reason
@@ -26,6 +27,8 @@ READY: Final = "ready"
 ASK: Final = "ask"
 END: Final = "end"
 """Of a video the host asks for frames; what is made of them comes one by one, and is taken before the next is made."""
+TOGETHER: Final = 64
+"""Units at most of which one message tells what became of them."""
 ANSWER: Final = 1 << 16
 """Bytes of the longest message that a codec host has to send."""
 _PIECE: Final = 1 << 16
@@ -110,7 +113,7 @@ def of_done(done: Done, place: tuple[int, int]) -> dict[str, object]:
         return told | {"fault": where if _PLACE.fullmatch(where) else "Exception at unknown"}
     if isinstance(done.outcome, BadInput):
         return told | {"reason": done.outcome.reason, "hint": done.outcome.hint, "fields": done.outcome.fields}
-    changes = {name: value for name, value in _said(done.outcome.changes).items() if value is not None}
+    changes = _told(done.outcome.changes)
     return told | {"place": place, "changes": changes, "codec": done.codec, "handed_back": done.handed_back}
 
 
@@ -134,7 +137,10 @@ def done_of(told: object, units: dict[int, Unit], read: Callable[[int, int], byt
             "handed_back": bool(handed_back),
             **rest,
         } if not rest and at in units:
-            said = _changes(changes, units[at].job.layout)
+            try:
+                said = _changes(tuple(changes.items()), units[at].job.layout)
+            except TypeError:  # a list or an object where a value belongs
+                raise Nonsense from None
             _check_length(length, units[at])
             worked = Worked(data=read(start, length), changes=said)
             return Done(at=at, outcome=worked, codec=_matching(_TEXT, codec), handed_back=handed_back)
@@ -162,17 +168,23 @@ def _number_or_text(value: object) -> int | str:
     return value if type(value) is int and abs(value) < 1 << 64 else _matching(_TEXT, value)
 
 
-def _changes(said: dict[str, object], layout: Layout) -> Changes:
+@lru_cache(maxsize=256)  # those of an instance's frames are mostly the same
+def _changes(said: tuple[tuple[str, object], ...], layout: Layout) -> Changes:
     """Return changes that a layout can undergo."""
-    for name, value in said.items():
+    for name, value in said:
         if not _can_be(name, value):
             raise Nonsense
-    changes = Changes(**said)  # type: ignore[arg-type]  # each was looked at
+    changes = Changes(**dict(said))  # type: ignore[arg-type]  # each was looked at
     try:
         changes.apply(layout)
     except BadInput:
         raise Nonsense from None
     return changes
+
+
+@lru_cache(maxsize=256)
+def _told(changes: Changes) -> dict[str, Any]:
+    return changes.said()
 
 
 def _can_be(name: str, value: object) -> bool:
@@ -189,5 +201,5 @@ def _matching(pattern: re.Pattern[str], value: object) -> str:
     return value
 
 
-def _said(value: Layout | Options | Changes) -> dict[str, Any]:
+def _said(value: Layout | Options) -> dict[str, Any]:
     return {one.name: getattr(value, one.name) for one in fields(value)}

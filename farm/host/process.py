@@ -35,6 +35,8 @@ from farm.transcoding.frames import Worked
 PROGRAM = "farm.host.program"
 _START_SECONDS = 60.0
 _STARTS = 3
+_FURTHEST = 1 << 62
+"""Where in its memory a host can have put anything."""
 _FRAMES_A_SECOND = 1
 """What is asked of a codec of video, which may be silent while it is at all frames that it was given."""
 
@@ -163,9 +165,13 @@ class Process:
             self._give(units)
             left = dict(enumerate(units))
             while left:
-                done = done_of(self._channel.receive(self._until()), left, self._read)
-                del left[done.at]
-                yield done
+                told = self._channel.receive(self._until())
+                if not isinstance(told, list) or not told:
+                    raise Nonsense
+                for one in told:
+                    done = done_of(one, left, self._read)
+                    del left[done.at]
+                    yield done
         self._give_back()
 
     def film(self, job: Job, frames: Iterable[Frame], *, to_video: bool) -> Iterator[Done]:
@@ -223,7 +229,7 @@ class Process:
 
     def _read(self, start: int, length: int) -> bytes:
         """Return what the host has made at a place; raise `Nonsense` where there is not so much."""
-        if not 0 <= start <= os.fstat(self._made).st_size - length:
+        if not 0 <= start <= _FURTHEST:
             raise Nonsense
         data = os.pread(self._made, length, start)
         while len(data) < length:

@@ -21,6 +21,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,12 @@ from farm.frames.video import VideoCodec
 from farm.frames.work import Job, Work
 from farm.host.bench import Bench, CpuBench, Done, Unit, failure
 from farm.host.device import with_device
-from farm.host.messages import ASK, END, READY, Channel, job_of, of_done
+from farm.host.messages import ASK, END, READY, TOGETHER, Channel, job_of, of_done
 from farm.transcoding.frames import Worked, codec_of
 from farm.transcoding.video import video_worked
+
+_OFTEN = 0.01
+"""Seconds after which what is done is told: a message costs as much as a small frame."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -93,8 +97,20 @@ def serve(channel: Channel, bench: Bench, memory: Memory) -> None:
             _film(channel, job_of(order["video"]), memory)
             continue
         memory.forget()
-        for done in bench.work(_units(order, memory)):
-            channel.send(of_done(done, _put(done, memory)))
+        _tell(channel, bench.work(_units(order, memory)), memory)
+
+
+def _tell(channel: Channel, work: Iterator[Done], memory: Memory) -> None:
+    """Say what became of units: of one that takes its time at once, of quick ones several together."""
+    told: list[object] = []
+    since = time.monotonic()
+    for done in work:
+        told.append(of_done(done, _put(done, memory)))
+        if time.monotonic() - since > _OFTEN or len(told) == TOGETHER:
+            channel.send(told)
+            told, since = [], time.monotonic()
+    if told:
+        channel.send(told)
 
 
 def work_instance(job: Job, frames: Iterable[Frame]) -> Iterator[Worked]:

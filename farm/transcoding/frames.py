@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from farm.errors import BadInput, Reason
 from farm.frames.codec import Changes, Rewriter
@@ -24,11 +25,13 @@ def worked(frame: Frame, job: Job, decoder: Finder, encoder: Finder) -> Worked:
 
 def rewriter_of(job: Job, decoder: Finder, encoder: Finder) -> Rewriter | None:
     """Return the codec that turns the bitstreams of a job into those that it asks for, if there is one."""
-    if job.options is None:
-        return None
-    pair = (job.source, job.options.syntax)
-    codecs = (decoder(job.source), encoder(job.options.syntax))
-    return next((codec for codec in codecs if isinstance(codec, Rewriter) and pair in codec.rewrites), None)
+    return None if job.options is None else _rewriter(job.source, job.options.syntax, decoder, encoder)
+
+
+@lru_cache(maxsize=256)
+def _rewriter(source: str, target: str, decoder: Finder, encoder: Finder) -> Rewriter | None:
+    codecs = (decoder(source), encoder(target))
+    return next((codec for codec in codecs if isinstance(codec, Rewriter) and (source, target) in codec.rewrites), None)
 
 
 def _rewritten(frame: Frame, job: Job, rewriter: Rewriter) -> Worked:
@@ -47,7 +50,7 @@ def together(changes: Sequence[Changes]) -> Changes:
     """
     ratios = [one.lossy_ratio for one in changes if one.lossy_ratio is not None]
     ratio = round(len(ratios) / sum(1 / each for each in ratios), 2) if ratios else None
-    alike = {one.with_ratio(ratio if one.lossy_ratio is not None else None) for one in changes}
+    alike = {one.with_ratio(ratio if one.lossy_ratio is not None else None) for one in set(changes)}
     if len(alike) != 1:
         raise BadInput(Reason.PIXELS_UNDECODABLE, "the frames are not of one kind")
     return alike.pop()

@@ -458,7 +458,12 @@ def test_windows_of_small_frames_are_bounded_by_number() -> None:
     assert [stream[0] for stream in streams] == [number % 256 for number in range(2000)]
 
 
-SAID = st.one_of(st.binary(max_size=80), answers().map(framed), st.sampled_from([framed("ask"), framed("end")]))
+SAID = st.one_of(
+    st.binary(max_size=80),
+    answers().map(framed),
+    st.lists(answers(), max_size=2).map(framed),
+    st.sampled_from([framed("ask"), framed("end")]),
+)
 SPOKEN = native_job(CT, uids.RLE)
 FILMED = native_job(SCENE, AVC)
 FILM = ANSWER | {"changes": {}}
@@ -498,7 +503,7 @@ def test_a_host_that_films_something_else_is_not_believed(lying: Host, said: byt
 @pytest.mark.parametrize("place", [(-1, 32), (4096 - 31, 32), (1 << 70, 32), (0, 1 << 70), (0, -1), (0, 0), (1.0, 32)])
 def test_bytes_outside_the_memory_are_not_read(lying: Host, place: tuple[float, int]) -> None:
     """Lost: a length or a place that is not so would allocate without bound, or reach what is not the host's."""
-    there = Work(job=native_job(CT, uids.RLE), frames=[framed(ANSWER | {"place": [5, 40]})])
+    there = Work(job=native_job(CT, uids.RLE), frames=[framed([ANSWER | {"place": [5, 40]}])])
     assert bytes(only(lying.run([there])).streams[0]) == lying_host.MADE[5:45]
-    nowhere = Work(job=native_job(CT, uids.RLE), frames=[framed(ANSWER | {"place": place})])
+    nowhere = Work(job=native_job(CT, uids.RLE), frames=[framed([ANSWER | {"place": place}])])
     assert reason(lying.run([nowhere])[0]) is Reason.CODEC_CRASHED
