@@ -97,7 +97,7 @@ def work(library: Library, pieces: Sequence[Piece]) -> None:
         if piece.array is None:
             continue
         for row, column, rows, columns in piece.job.blank:
-            piece.array[row : row + rows, column : column + columns] = 0
+            piece.array[row : row + rows, column : column + columns] = piece.layout.black
         if not piece.target or piece.target in NATIVE:
             piece.made = _down(library, piece)
         else:

@@ -32,6 +32,8 @@ _SAMPLES_OF = {
     **dict.fromkeys(("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT", "XYB"), 3),
 }
 SUBSAMPLED = "YBR_FULL_422"
+_CHROMINANCE = frozenset({"YBR_FULL", SUBSAMPLED})
+"""The colours whose samples are luminance and chrominance also when they are decoded."""
 PARTIAL = "YBR_PARTIAL_420"
 """The colours of video alone: no frame of samples has them (PS3.3 C.7.6.3.1.2)."""
 
@@ -80,6 +82,14 @@ class Layout:
         """The bits of a frame in native Pixel Data, where frames of single bits share bytes (PS3.5 8.1.1)."""
         samples = 2 if self.photometric == SUBSAMPLED else self.samples
         return self.rows * self.columns * samples * self.bits_allocated
+
+    @property
+    def black(self) -> int | tuple[int, int, int]:
+        """What a pixel has where nothing is to be seen."""
+        least, most = self.bounds
+        if self.photometric in _CHROMINANCE:
+            return least, 1 << self.bits_stored - 1, 1 << self.bits_stored - 1
+        return most if self.photometric == "MONOCHROME1" else least
 
     @property
     def bounds(self) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from blake3 import blake3
 
 from farm.errors import BadInput, Reason
 from farm.frames.codec import Changes, Codec, Decoded, Region
-from farm.frames.layout import Samples
+from farm.frames.layout import Layout, Samples
 from farm.frames.work import Job
 
 Finder = Callable[[str], Codec]
@@ -32,7 +32,7 @@ class Worked:
 def finished(decoded: Decoded, job: Job, decoder: Finder, encoder: Finder) -> Worked:
     """Do to a frame that was decoded what is left of a job; raise `BadInput` where it cannot be, or its proof fails."""
     layout = decoded.changes.apply(job.layout)
-    samples = blanked(decoded.samples, job.blank)
+    samples = blanked(decoded.samples, job.blank, layout)
     if job.options is None:
         return Worked(data=digest(samples), changes=decoded.changes)
     writer = encoder(job.options.syntax)
@@ -46,13 +46,13 @@ def finished(decoded: Decoded, job: Job, decoder: Finder, encoder: Finder) -> Wo
     return Worked(data=encoded.data, changes=decoded.changes.then(encoded.changes))
 
 
-def blanked(samples: Samples, regions: Sequence[Region]) -> Samples:
-    """Return samples with regions set to the least value; the same array where there are none."""
+def blanked(samples: Samples, regions: Sequence[Region], layout: Layout) -> Samples:
+    """Return samples of a layout with regions black; the same array where there are none."""
     if not regions:
         return samples
     copy = samples.copy()
     for region in regions:
-        copy[region.row : region.row + region.rows, region.column : region.column + region.columns] = 0
+        copy[region.row : region.row + region.rows, region.column : region.column + region.columns] = layout.black
     return copy
 
 

@@ -59,7 +59,7 @@ def _stream(frames: Iterator[Decoded], job: Job, target: VideoCodec, decoder: Fi
     if first is None:
         raise BadInput(Reason.PIXEL_LENGTH, "a video has at least one frame", expected=job.count, found=0)
     layout = first.changes.apply(job.layout)
-    samples = (blanked(_alike(one, first).samples, job.blank) for one in chain([first], frames))
+    samples = (blanked(_alike(one, first).samples, job.blank, layout) for one in chain([first], frames))
     encoded = target.encode_all(samples, layout, job.options)
     reader = decoder(job.options.syntax)
     if job.prove and isinstance(reader, VideoCodec):

@@ -206,3 +206,23 @@ def test_changes_say_what_is_otherwise() -> None:
     assert changed == replace(CT, samples=3, photometric="RGB")
     nothing: dict[str, Any] = {}
     assert Changes(**nothing).apply(CT) == CT
+
+
+@pytest.mark.parametrize(
+    ("photometric", "signed", "black"),
+    [
+        ("MONOCHROME2", False, 0),
+        ("MONOCHROME2", True, -2048),
+        ("MONOCHROME1", False, 4095),
+        ("RGB", False, 0),
+        ("YBR_RCT", False, 0),
+        ("YBR_FULL", False, (0, 2048, 2048)),
+    ],
+)
+def test_black_is_black_in_every_colour(photometric: str, signed: bool, black: object) -> None:  # noqa: FBT001 - drawn
+    """Lost otherwise: a region that was blanked would be green, or white, or the grey of water."""
+    samples = 1 if photometric.startswith("MONO") else 3
+    layout = Layout(
+        rows=2, columns=2, samples=samples, bits_stored=12, high_bit=11, signed=signed, photometric=photometric
+    )
+    assert layout.black == black
