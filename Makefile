@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test lint bench bench-net compare clean
+.PHONY: help setup demo test lint bench bench-net bench-codecs compare clean
 help:
 	@echo 'make demo    real DICOM through the whole farm, on embedded servers'
 	@echo 'make test    linters, types, architecture and all tests'
 	@echo 'make bench   figures against cp and other tools, side by side'
 	@echo 'make bench-net receiving and retrieving against DCMTK, Orthanc and pynetdicom'
+	@echo 'make bench-codecs transcoding against bare codecs, DCMTK, GDCM and pydicom'
 	@echo 'make compare leaks, conformance and speed against other tools, as a table'
 	@echo 'make clean   remove what the above made'
 
@@ -28,8 +29,9 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# A file of tests stays on one processor: what its fixtures start serves all of it.
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 bench: setup
 	$(BIN)/python -m tests.bench
@@ -38,6 +40,9 @@ bench-net: setup
 	$(BIN)/python -m tests.bench.net.receive
 	$(BIN)/python -m tests.bench.net.durable
 	$(BIN)/python -m tests.bench.net.retrieve
+
+bench-codecs: setup
+	$(BIN)/python -m tests.bench.codecs
 
 compare: setup
 	$(BIN)/python -m tests.compare

@@ -7,6 +7,7 @@ and what may stand there. A key that does not exist is looked for first, since i
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import resources
@@ -21,10 +22,12 @@ _TYPES = {
     "array": "a list",
     "boolean": "true or false",
     "integer": "a whole number",
+    "number": "a number",
     "object": "an object",
     "string": "text",
 }
 _MOST_SHOWN = 12  # choices
+_DECIMAL = re.compile(r"[0-9]{1,7}\.[0-9]{1,12}")
 
 
 @cache
@@ -45,8 +48,19 @@ def checked(given: object) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise refusal("", "a recipe must be an object")
     _check_keys(given, schema(), "")
-    for error in sorted(_validator().iter_errors(given), key=lambda error: [str(part) for part in error.absolute_path]):
+    made: dict[str, Any] = _decimals(given, schema())
+    for error in sorted(_validator().iter_errors(made), key=lambda error: [str(part) for part in error.absolute_path]):
         raise refusal(_dotted(error.absolute_path), _told(error))
+    return made
+
+
+def _decimals(given: Any, part: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever a recipe holds
+    """Return a recipe with numbers where decimals are meant: as YAML is read they are text, since `2.25` is a root."""
+    if isinstance(given, dict):
+        below = part.get("properties", {})
+        return {name: _decimals(value, below.get(name, {})) for name, value in given.items()}
+    if part.get("type") == "number" and isinstance(given, str) and _DECIMAL.fullmatch(given):
+        return float(given)
     return given
 
 

@@ -49,7 +49,7 @@ def expected(tag: int, code: str, columns: str, options: frozenset[str]) -> str:
     return "Z" if vr_of(tag) == "SQ" and "Z" in choices else choices[-1]
 
 
-@pytest.mark.parametrize("options", CHOICES, ids="+".join)
+@pytest.mark.parametrize("options", CHOICES, ids=lambda options: "+".join(sorted(options)))
 def test_every_row_does_what_the_table_says(options: frozenset[str]) -> None:
     """Lost otherwise: an attribute of the table would be kept, or an option reach what it does not name."""
     policy = Policy(options=options)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from farm.errors import BadRecipe
 from farm.recipe.reading import read_json, read_yaml
+from farm.recipe.recipe import Recipe
 
 Read = Callable[[str], object]
 _TEXT = st.text(
@@ -90,3 +91,14 @@ def test_json_with_a_key_twice_is_refused() -> None:
     """Lost otherwise: the rule that loses would be ignored in silence."""
     with pytest.raises(BadRecipe, match="a key stands twice: policy"):
         read_json('{"policy": {}, "name": "x", "policy": {}}')
+
+
+def test_a_decimal_is_a_number_where_one_is_meant() -> None:
+    """Lost: a step or a distance could be written in JSON alone, or the root 2.25 would have to be quoted."""
+    given = read_yaml("coding:\n  step: 0.25\n  distance: 2\nuids:\n  root: 2.25\n")
+    recipe = Recipe.from_dict(given)
+    assert (recipe.coding.step, recipe.coding.distance, recipe.uid_root) == (0.25, 2, "2.25")
+    with pytest.raises(BadRecipe, match=r"coding.step: must be a number from"):
+        Recipe.from_dict(read_yaml("coding:\n  step: 0.75\n"))
+    with pytest.raises(BadRecipe, match=r"coding.step: must be a number"):
+        Recipe.from_dict(read_yaml("coding:\n  step: little\n"))
