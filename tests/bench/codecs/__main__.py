@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,6 @@ from tests.bench.codecs.images import KINDS, Kind
 
 ROOT = Path(__file__).resolve().parents[3]
 _MB = 1e6
-_SPARE = 150 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +73,32 @@ def main() -> None:
         print(json.dumps({"machine": _machine(), "rows": rows}, indent=2))
         return
     print(_machine())
+    for line in _table(rows):
+        print(line)
+
+
+def _table(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield the rows as a table; what is wanted stands in the head."""
+    heads = (
+        "images",
+        "to",
+        "MB/s",
+        "share (85 %)",
+        "times a peer (wanted)",
+        "proved",
+        "two (1.85)",
+        "memory, MB (150)",
+    )
+    yield f"| {' | '.join(heads)} |"
+    yield "|---" * len(heads) + "|"
     for row in rows:
-        print("  ".join(f"{name} {value}" for name, value in row.items()))
+        peers = row["peers"]
+        assert isinstance(peers, dict)
+        off = ", ".join(f"{one['off']} {name} ({one['target']:g})" for name, one in peers.items())
+        on = ", ".join(str(one["on"]) for one in peers.values())
+        share = f"{row['share']} %" if "share" in row else ""
+        cells = (row["kind"], row["syntax"], row["MB/s"], share, off, on, row["two workers"], row["memory"])
+        yield f"| {' | '.join(map(str, cells))} |"
 
 
 def _options() -> argparse.Namespace:
@@ -122,19 +145,26 @@ def _trial(trial: Trial, kind: Kind, source: Path, size: int, options: argparse.
                 _better(best, peer.name, took)
         one, two = _workers(trial.syntax, source, options.seconds)
         alone, pair = max(alone, one), max(pair, two)
-    frame = size / kind.frames
-    row: Row = {"MB": round(size / _MB, 1), "ratio": round(size / written, 2)}
-    row |= {f"{name} MB/s": round(size / _MB / took, 1) for name, took in best.items()}
+    row: Row = {"MB": round(size / _MB, 1), "ratio": round(size / written, 2), "MB/s": _rate(size, best["farm"])}
+    row["rates"] = {name: _rate(size, took) for name, took in best.items()}
     if trial.bare:
-        row["share"] = f"{best['bare'] / best['farm']:.0%} (85%)"
-    for peer in trial.peers:
-        if peer.name in best:
-            off, on = best[peer.name] / best["farm-unproved"], best[peer.name] / best["farm"]
-            row[f"x {peer.name}"] = f"{off:.1f} ({peer.target:g}), proved {on:.1f}"
-            row[f"two x {peer.name}"] = f"{off * pair / alone:.1f}"
-    row["two workers"] = f"{pair / alone:.2f} (1.85)"
-    row["memory over 4 frames, MB"] = f"{(memory - 4 * frame) / 2**20:.0f} ({_SPARE >> 20})"
+        row["share"] = round(100 * best["bare"] / best["farm"])
+    row["peers"] = {
+        peer.name: {
+            "off": round(best[peer.name] / best["farm-unproved"], 1),
+            "on": round(best[peer.name] / best["farm"], 1),
+            "target": peer.target,
+        }
+        for peer in trial.peers
+        if peer.name in best
+    }
+    row["two workers"] = round(pair / alone, 2)
+    row["memory"] = round((memory - 4 * size / kind.frames) / 2**20)
     return row
+
+
+def _rate(size: int, took: float) -> float:
+    return round(size / _MB / took, 1)
 
 
 def _better(best: dict[str, float], name: str, took: float) -> None:
