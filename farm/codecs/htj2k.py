@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import imagecodecs
 import numpy as np
 
-from farm.codecs import uids
+from farm.codecs import openjph, uids
 from farm.codecs.faults import admitted, agree, conformed, contiguous, faults_of
 from farm.codecs.jpeg2000 import LOSSLESS, LOSSY, cropped, encoded, openjpeg
 from farm.codecs.streams import jpeg2000
@@ -46,8 +46,8 @@ class Htj2k:
 
     @property
     def version(self) -> str:
-        """The library's."""
-        return imagecodecs.htj2k_version().split()[-1]
+        """The library's, and that of the binding where it has one of its own."""
+        return str(imagecodecs.htj2k_version()).split()[-1] + openjph.version()
 
     def decode(self, data: Frame, layout: Layout, *, reduce: int = 0, region: Region | None = None) -> Decoded:
         """Return a frame's samples: those of a reversible stream at full size by OpenJPH, others by OpenJPEG."""
@@ -62,6 +62,10 @@ class Htj2k:
     def encode(self, samples: Samples, layout: Layout, options: Options) -> Encoded:
         """Return a code stream: reversible, or with the quantisation step of the options."""
         lossless = admitted(self.encodes, samples, layout, options.syntax).lossless
+        levels = _levels(layout)
+        if lossless and openjph.FOUND and layout.samples == 1 and levels is not None:
+            with faults_of(self.library):
+                return encoded(openjph.encoded(samples, layout, levels), layout, METHOD, lossless=True)
         words = _centred(samples, layout, spread=not lossless)
         with faults_of(self.library):
             data = imagecodecs.htj2k_encode(
@@ -69,7 +73,7 @@ class Htj2k:
                 None if lossless else options.step,
                 rgb=layout.photometric == "RGB" if layout.samples > 1 else None,
                 planar=False if layout.samples > 1 else None,
-                resolutions=_levels(layout),
+                resolutions=levels,
                 reversible=lossless,
                 tlm=True,
             )

@@ -1,0 +1,53 @@
+"""Grey frames of HTJ2K through OpenJPH by a binding of its own (`ojph`, for Python 3.12 and newer), where there is one.
+
+It writes a frame in half the time that imagecodecs takes, because it is handed lines and told the precision, so nothing
+is converted on the way. Colours need their components line by line, which it cannot be given: they are left to
+imagecodecs, as everything is where there is no binding.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from farm.frames.layout import Layout, Samples
+
+FOUND = find_spec("ojph") is not None
+
+
+@cache
+def version() -> str:
+    """Return what to say of the binding's version; nothing where there is none."""
+    return f", ojph {metadata.version('ojph')}" if FOUND else ""
+
+
+def encoded(samples: Samples, layout: Layout, levels: int) -> bytes:
+    """Return a reversible code stream in RPCL order with tile-part lengths, its samples halved `levels` times."""
+    bindings: Any = import_module("ojph.ojph_bindings")
+    out, stream = bindings.MemOutfile(), bindings.Codestream()
+    out.open(samples.nbytes, False)  # noqa: FBT003 - C++ has no names
+    size = stream.access_siz()
+    size.set_image_extent(bindings.Point(layout.columns, layout.rows))
+    size.set_num_components(1)
+    size.set_component(0, bindings.Point(1, 1), layout.bits_stored, layout.signed)
+    coding = stream.access_cod()
+    coding.set_progression_order("RPCL")
+    coding.set_reversible(True)
+    coding.set_color_transform(False)
+    coding.set_num_decomposition(levels)
+    stream.set_planar(False)
+    stream.set_tilepart_divisions(False, False)  # noqa: FBT003 - likewise
+    stream.request_tlm_marker(True)  # noqa: FBT003 - likewise
+    stream.write_headers(out, None, 0)
+    stream.push_all_components(
+        np.require(samples, requirements=["C", "W"]), 1, "HW"
+    )  # it takes only what can be written to
+    stream.flush()
+    data = bytes(out.get_data())
+    stream.close()
+    out.close()
+    return data
