@@ -35,6 +35,7 @@ from farm.transcoding.frames import Worked
 PROGRAM = "farm.host.program"
 _START_SECONDS = 60.0
 _STARTS = 3
+_KEPT = 32 << 20
 _FURTHEST = 1 << 62
 """Where in its memory a host can have put anything."""
 _FRAMES_A_SECOND = 1
@@ -240,9 +241,9 @@ class Process:
         return data
 
     def _give_back(self) -> None:
-        """Free what a window took that was larger than windows are; else its pages serve the next."""
+        """Free what a very large frame took; else its pages serve the next window, and need not be made anew."""
         for memory in (self._given, self._made):
-            if os.fstat(memory).st_size > self._limits.window_bytes:
+            if os.fstat(memory).st_size > max(self._limits.window_bytes, _KEPT):
                 os.ftruncate(memory, 0)
 
 
