@@ -39,11 +39,17 @@ def finished(decoded: Decoded, job: Job, decoder: Finder, encoder: Finder) -> Wo
     encoded = writer.encode(samples, layout, job.options)
     if job.prove:
         back = decoder(job.options.syntax).decode(encoded.data, encoded.changes.apply(layout)).samples
-        if back.shape != samples.shape or (
-            writer.encodes[job.options.syntax].lossless and not np.array_equal(back, samples)
-        ):
+        if back.shape != samples.shape or (writer.encodes[job.options.syntax].lossless and not same(back, samples)):
             raise BadInput(Reason.PIXELS_DIFFER)
     return Worked(data=encoded.data, changes=decoded.changes.then(encoded.changes))
+
+
+def same(first: Samples, second: Samples) -> bool:
+    """Tell whether two frames of one shape have the same samples."""
+    if first.ndim < 3 or (first.flags.c_contiguous and second.flags.c_contiguous):
+        return np.array_equal(first, second)
+    # One lies by pixel and the other by plane: numpy would go by pixels, three samples at a time.
+    return all(np.array_equal(first[..., plane], second[..., plane]) for plane in range(first.shape[2]))
 
 
 def blanked(samples: Samples, regions: Sequence[Region], layout: Layout) -> Samples:
