@@ -31,7 +31,7 @@ from farm.dicom.elements import EXPLICIT, Data, Dialect
 from farm.dicom.grammar import Edit, Noting, Plan
 from farm.dicom.part10 import Limits, Part10
 from farm.errors import BadInput, BadRecipe, Reason
-from farm.frames.work import Result, Transcoder, Work
+from farm.frames.work import Result, Transcoder, Work, carried_out
 from farm.pixels import fragments, markers
 from farm.pixels.risk import at_risk
 from farm.recipe.recipe import Recipe
@@ -149,10 +149,7 @@ def process(  # noqa: PLR0913 - what an output is made of
         wanted = next(work)
         if transcoder is None:
             raise BadRecipe(Reason.BAD_RECIPE, "output.transfer_syntax: nothing that transcodes was given")
-        (result,) = transcoder.run([wanted])
-        if isinstance(result, BadInput):
-            raise result
-        work.send(result)
+        work.send(carried_out(wanted, transcoder))
     except StopIteration as end:
         product: Product = end.value
         return product

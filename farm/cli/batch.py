@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from farm.cli import exactly
 from farm.cli.tally import Tally
+from farm.dicom.part10 import Limits
 from farm.errors import BadInput, FarmError, Reason, place_of
 from farm.host.making import host_of
 from farm.sources import FolderSource
@@ -69,6 +70,7 @@ class Batch(ABC):
         self._source = FolderSource(source)
         self._store = store
         self.transcoder = host_of(settings, threads)
+        self.limits = Limits(inflated_bytes=settings.inflate_limit_bytes, inflated_ratio=settings.inflate_ratio)
         self._read_limit = settings.read_limit_bytes
 
     @abstractmethod

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from farm.cli.batch import Batch, FolderOrder
 from farm.cli.tally import Made
 from farm.deid.keys import ProjectKey
-from farm.pipeline import KeyedMapping, Limits, process
+from farm.pipeline import KeyedMapping, process
 from farm.registry.keyfiles import load_or_create
 from farm.stores import LocalStore
 
@@ -46,11 +46,10 @@ class Deidentifying(Batch):
         self._recipe = order.recipe
         key = ProjectKey(load_or_create(settings.project_key_path, "project").secret)
         self._mapping = KeyedMapping(key, order.recipe.scheme)
-        self._limits = Limits(inflated_bytes=settings.inflate_limit_bytes, inflated_ratio=settings.inflate_ratio)
 
     def processed(self, entry: Entry, data: Data) -> tuple[Sequence[Segment], Made]:
         """Return the de-identified instance."""
-        product = process(data, self._recipe, self._mapping, self._limits, transcoder=self.transcoder)
+        product = process(data, self._recipe, self._mapping, self.limits, transcoder=self.transcoder)
         report = product.report
         made = Made(
             path=report.path,

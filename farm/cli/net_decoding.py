@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from farm.dicom import part10, reencode
 from farm.dicom.syntaxes import EXPLICIT_LITTLE, IMPLICIT_LITTLE
-from farm.errors import BadInput
+from farm.frames.work import carried_out
 from farm.transcoding import instance
 from farm.transcoding.targets import Wanted
 
@@ -36,9 +36,7 @@ class Decoding:
         opened = instance.opened(stored.data, _WANTED, part10.Limits())
         if opened.work is None:
             return None
-        (result,) = self._transcoder.run([opened.work])
-        if isinstance(result, BadInput):
-            raise result
+        result = carried_out(opened.work, self._transcoder)
         _, *data_set = instance.finished(opened, result, part10.deflated).segments
         self.count += 1
         if target == IMPLICIT_LITTLE:

@@ -11,7 +11,7 @@ from blake3 import blake3
 from farm.cli.batch import Batch, FolderOrder
 from farm.cli.tally import Made
 from farm.dicom import part10
-from farm.errors import BadInput
+from farm.frames.work import carried_out
 from farm.stores import Mirror
 from farm.transcoding import instance
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from farm.dicom.elements import Data
-    from farm.frames.work import Result, Work
     from farm.sources import Entry
     from farm.stores import Segment
     from farm.transcoding.targets import Wanted
@@ -43,15 +42,14 @@ class Transcoding(Batch):
 
     def __init__(self, order: Order, threads: int = 0) -> None:
         """Take an order that is opened, and threads for the codecs."""
-        settings = order.settings
-        super().__init__(settings, order.source, Mirror(order.destination), threads)
+        super().__init__(order.settings, order.source, Mirror(order.destination), threads)
         self._wanted = order.wanted
-        self._limits = part10.Limits(inflated_bytes=settings.inflate_limit_bytes, inflated_ratio=settings.inflate_ratio)
 
     def processed(self, entry: Entry, data: Data) -> tuple[Sequence[Segment], Made]:
         """Return the instance in the transfer syntax, or as it is where a rule says so."""
-        opened = instance.opened(data, self._wanted, self._limits)
-        done = instance.finished(opened, self._result(opened.work), part10.deflated)
+        opened = instance.opened(data, self._wanted, self.limits)
+        result = carried_out(opened.work, self.transcoder) if opened.work else None
+        done = instance.finished(opened, result, part10.deflated)
         digest = blake3()
         for segment in done.segments:
             digest.update(segment)
@@ -63,11 +61,3 @@ class Transcoding(Batch):
             told=(done.action, done.why, *([LOSSY] if opened.ready.loses else [])),
         )
         return done.segments, made
-
-    def _result(self, work: Work | None) -> Result | None:
-        if work is None:
-            return None
-        (result,) = self.transcoder.run([work])
-        if isinstance(result, BadInput):
-            raise result
-        return result

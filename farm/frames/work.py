@@ -66,3 +66,11 @@ class Transcoder(Protocol):
 
     def run(self, works: Sequence[Work]) -> list[Result | BadInput]:
         """Carry out each work; one that fails spoils no other. Raise `Unavailable` where none can be done."""
+
+
+def carried_out(work: Work, transcoder: Transcoder) -> Result:
+    """Return what came of a single work; raise the `BadInput` that it failed with."""
+    (result,) = transcoder.run([work])
+    if isinstance(result, BadInput):
+        raise result
+    return result

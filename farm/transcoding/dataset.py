@@ -21,11 +21,12 @@ from farm.dicom.grammar import Plan as WalkPlan
 from farm.dicom.splice import Onlooker, Walk
 from farm.errors import BadInput, Reason
 from farm.frames import layout as layouts
-from farm.frames.codec import Claim, Codec, Options, Region, Rewriter
+from farm.frames.codec import Claim, Codec, Options, Region
 from farm.frames.layout import SUBSAMPLED, Layout
 from farm.frames.work import Job, Result, Work
 from farm.transcoding import attributes, pixels
 from farm.transcoding.attributes import LENGTHS, OFFSETS, VRS
+from farm.transcoding.frames import rewriter_of
 from farm.transcoding.pixels import Pixels
 from farm.transcoding.plan import VIDEO, Action, Case, Plan, plan
 from farm.transcoding.targets import Wanted
@@ -100,7 +101,7 @@ def prepare(parts: Parts, source: str, wanted: Wanted, blank: Sequence[Region] =
         lossy=attributes.lossy(source, looked.values),
         readable=codec is not None,
         writable=claim is not None,
-        rewritable=not icon and _rewriter(source, wanted.syntax) is not None,
+        rewritable=not icon and rewriter_of(source, wanted.syntax, registry.decoder, registry.encoder) is not None,
         loses=claim is not None and not claim.lossless,
         again=wanted.again,
         refuse=wanted.refuse,
@@ -110,7 +111,8 @@ def prepare(parts: Parts, source: str, wanted: Wanted, blank: Sequence[Region] =
         raise BadInput(Reason.CODEC_ABSENT, decided.why)
     work = None
     if decided.action is not Action.COPY:
-        work = _work(parts, source, looked, replace(wanted.options, syntax=decided.target), wanted)
+        options = replace(wanted.options, syntax=decided.target)
+        work = work_of(parts, source, looked, options, prove=wanted.prove)
         if work is not None and blank:
             work = replace(work, job=replace(work.job, blank=tuple(blank)))
     loses = decided.action is Action.ENCODE and case.loses
@@ -227,25 +229,13 @@ def _codec(find: Callable[[str], Codec], syntax: str) -> Codec | None:
         return None
 
 
-def _rewriter(source: str, target: str) -> Codec | None:
-    for codec in registry.CODECS:
-        if isinstance(codec, Rewriter) and (source, target) in codec.rewrites:
-            return codec
-    return None
-
-
-def _work(parts: Parts, source: str, looked: Looked, options: Options, wanted: Wanted) -> Work | None:
-    """Return the work on the frames, nothing blanked; None where there are none."""
+def work_of(parts: Parts, source: str, looked: Looked, options: Options | None, *, prove: bool = True) -> Work | None:
+    """Return the work on the frames, nothing blanked; None where there are none. `options` None: to decode them."""
     if parts.pixels is None or looked.layout is None:
         return None
-    rate = attributes.rate(looked.values) or options.rate
+    if options is not None:
+        options = replace(options, rate=attributes.rate(looked.values) or options.rate)
     count = 1 if source in VIDEO else looked.count
     given = pixels.frames_of(parts.pixels, source, looked.layout, count, looked.offsets)
-    job = Job(
-        source=given.syntax,
-        layout=given.layout,
-        count=looked.count,
-        options=replace(options, rate=rate),
-        prove=wanted.prove,
-    )
+    job = Job(source=given.syntax, layout=given.layout, count=looked.count, options=options, prove=prove)
     return Work(job=job, frames=given.frames)

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 from farm.errors import BadInput, Reason
 from farm.frames import layout
-from farm.frames.work import Job, Work
-from farm.transcoding import pixels
-from farm.transcoding.plan import VIDEO
+from farm.transcoding.dataset import work_of
 
 if TYPE_CHECKING:
+    from farm.frames.work import Work
     from farm.transcoding.instance import Opened
 
 
@@ -20,12 +19,7 @@ def decoding(one: Opened) -> Work | None:
     Raise `BadInput` where what describes them cannot be true, or Pixel Data is too short.
     """
     parts, looked = one.ready.parts, one.ready.looked
-    if parts.pixels is None:
-        return None
-    if looked.layout is None:
+    if parts.pixels is not None and looked.layout is None:
         layout.read(looked.values)
         raise BadInput(Reason.PIXELS_UNDECODABLE, "the number of frames cannot be true")
-    source = one.source.syntax.uid
-    count = 1 if source in VIDEO else looked.count
-    given = pixels.frames_of(parts.pixels, source, looked.layout, count, looked.offsets)
-    return Work(job=Job(source=given.syntax, layout=given.layout, count=looked.count), frames=given.frames)
+    return work_of(parts, one.source.syntax.uid, looked, None)

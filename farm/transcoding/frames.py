@@ -17,20 +17,21 @@ __all__ = ["Finder", "Inline", "Worked", "blanked", "codec_of", "digest", "toget
 
 def worked(frame: Frame, job: Job, decoder: Finder, encoder: Finder) -> Worked:
     """Do to one frame what a job says; raise `BadInput` where it cannot be done or its proof fails."""
-    rewriter = None if job.blank or job.options is None else rewriter_of(job, decoder, encoder)
+    rewriter = None
+    if job.options is not None and not job.blank:
+        rewriter = rewriter_of(job.source, job.options.syntax, decoder, encoder)
     if rewriter is not None:
         return _rewritten(frame, job, rewriter)
     return finished(decoder(job.source).decode(frame, job.layout), job, decoder, encoder)
 
 
-def rewriter_of(job: Job, decoder: Finder, encoder: Finder) -> Rewriter | None:
-    """Return the codec that turns the bitstreams of a job into those that it asks for, if there is one."""
-    return None if job.options is None else _rewriter(job.source, job.options.syntax, decoder, encoder)
-
-
-@lru_cache(maxsize=256)
-def _rewriter(source: str, target: str, decoder: Finder, encoder: Finder) -> Rewriter | None:
-    codecs = (decoder(source), encoder(target))
+@lru_cache(maxsize=256)  # asked for every frame, and a protocol is slow to look for
+def rewriter_of(source: str, target: str, decoder: Finder, encoder: Finder) -> Rewriter | None:
+    """Return the codec that turns the bitstreams of one syntax into those of another, if there is one."""
+    try:
+        codecs = (decoder(source), encoder(target))
+    except BadInput:  # no codec
+        return None
     return next((codec for codec in codecs if isinstance(codec, Rewriter) and (source, target) in codec.rewrites), None)
 
 

@@ -113,7 +113,7 @@ def _parts(source: Part10) -> Parts:
 def _pixels(source: Part10, span: Span, head: bytes) -> Pixels:
     vr = span.vr
     if not source.dialect.explicit or vr not in {"OB", "OW"}:
-        vr = "OW" if dataset.allocated(head) > 8 or not source.dialect.explicit else "OB"
+        vr = "OW" if not source.dialect.explicit or dataset.allocated(head) > 8 else "OB"
     return Pixels(
         data=source.data,
         start=span.value,
