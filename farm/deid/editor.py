@@ -307,7 +307,9 @@ class Instance:
         """Return the edits of noted elements: what the policy says of them, and headers rewritten if asked."""
         edits: list[Edit] = []
         target = plan.target
-        held = any(span.tag == DOCUMENT and span.end > span.value for span in self.walk.notes)
+        held = next(
+            (span.end > span.value for span in self.walk.notes if span.tag == DOCUMENT), False
+        )  # the first counts
         document = documents.replacement(notes[DOCUMENT_TYPE] or b"application/pdf") if held else b""
         for span in self.walk.notes:
             if span.tag == PIXEL_DATA:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from dataclasses import replace
 
 import basic_oracle
 import farmside
@@ -161,3 +162,12 @@ def test_what_is_remembered_of_a_series_changes_no_output(name: str, explicit: b
     rng = random.Random(f"{name} {explicit}")
     for number in range(25):
         check(trees.file(varied(rng, instance(rng, number)), name), recipe_is_explicit=explicit)
+
+
+def test_the_first_of_two_documents_counts() -> None:
+    """Lost otherwise: of an attribute that stands twice, as it may not, it would depend on both what is made of it."""
+    [some, *_] = trees.identity()
+    empty, full = (replace(some, tag=0x00420011, vr="OB", value=value) for value in (b"", b"\0"))
+    for both in ([empty, full], [full, empty]):
+        check(trees.file(whole(both), "implicit"), recipe_is_explicit=True)
+        check(trees.file(whole(both), "explicit"))
