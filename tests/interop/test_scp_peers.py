@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import struct
 import subprocess
 import urllib.request
 from collections.abc import Callable
@@ -154,6 +155,9 @@ def test_pynetdicom_with_many_contexts(instances: list[Path]) -> None:
     assert received(met(send)) == data_sets(instances)
 
 
+_REPORT_ANSWERED = struct.pack("<HHLH", 0, 0x0100, 2, 0x8100)  # (0000,0100) Command Field: N-EVENT-REPORT-RSP
+
+
 class _Shelf:
     """Holds everything but one instance."""
 
@@ -165,15 +169,20 @@ class _Shelf:
 def test_pynetdicom_asks_for_commitment() -> None:
     """A peer that cannot read the report keeps its instances for ever."""
     reports: list[Any] = []
+    answered: list[bytes] = []  # pynetdicom breaks when it is told to release before its answers are on their way
 
     def reported(event: Any) -> tuple[int, None]:
         reports.append((event.request.EventTypeID, event.event_information))
         return 0, None
 
+    def sent(event: Any) -> None:
+        answered.extend(pdu for pdu in [event.pdu.encode()] if _REPORT_ANSWERED in pdu)
+
     def ask(port: int) -> None:
         entity = AE()
         entity.add_requested_context(StorageCommitmentPushModel)
-        association = entity.associate("127.0.0.1", port, evt_handlers=[(evt.EVT_N_EVENT_REPORT, reported)])
+        handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, reported), (evt.EVT_PDU_SENT, sent)]
+        association = entity.associate("127.0.0.1", port, evt_handlers=handlers)
         assert association.is_established
         for uids in (("1.2.8",), ("1.2.8", "1.2.9")):
             asked = pydicom.Dataset()
@@ -183,7 +192,7 @@ def test_pynetdicom_asks_for_commitment() -> None:
                 asked, commitment.REQUEST_COMMITMENT, StorageCommitmentPushModel, STORAGE_COMMITMENT_INSTANCE
             )
             assert status.Status == 0
-        until(lambda: len(reports) == 2, "the reports")
+        until(lambda: len(answered) == 2, "the reports")
         association.release()
 
     met(ask, keeper=_Shelf())
