@@ -4,6 +4,10 @@ SQL lives in `queries.sql` beside the code that runs it, each query under a line
 never gets further than this module, since its texts may quote rows and addresses: a server that is away (or out of
 room, or breaking a deadlock) is `Unavailable(DATABASE_AWAY)`, to be tried again on a new connection; anything else is
 a fault of the farm itself, told by query name and SQLSTATE alone.
+
+A server that is there and does not answer is away too. A lost network is noticed by the kernel, whatever runs: it asks
+the other kernel, so that a statement may take hours. A server that hangs can only be told from one that is at work by
+whoever knows how long the work may take; so who is waited for asks for a connection with a `deadline`.
 """
 
 from __future__ import annotations
@@ -11,22 +15,36 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from importlib import resources
+from math import ceil
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar, cast
 
 import psycopg
-from psycopg.rows import class_row, tuple_row
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import TupleRow, class_row, tuple_row
 
 from farm.errors import Reason, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from psycopg.abc import PQGen
     from psycopg.rows import RowFactory
 
 Row = TypeVar("Row")
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _MIGRATION: Final = re.compile(r"^(\d{4})_\w+\.(pre|post)\.sql$")
 _CONNECT_SECONDS: Final = 10
+_ALIVE: Final = {
+    "connect_timeout": _CONNECT_SECONDS,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 6,
+    # Longer than any healthy server leaves a COPY unread: this counts a window that stays closed, too.
+    "tcp_user_timeout": 120_000,
+}
+"""How a lost network is noticed (seconds, the last in ms); the kernel's own defaults take two hours. The URL's own
+values stand. It has no effect on the sockets of one machine, which cannot lose each other."""
 # The tables grow from nothing to millions in minutes, faster than statistics and cached plans can follow, and a plan
 # made for a hundred rows reads all of a million. Every query is written for nested loops over indexes; this says so.
 _PLANNING: Final = """
@@ -44,11 +62,60 @@ class QueryFault(Exception):
     """A statement that Postgres refused; says which and how, and nothing of what was in it."""
 
 
-def connect(url: str) -> psycopg.Connection:
-    """Return a connection in autocommit; raise `Unavailable` when the server does not answer."""
+class _Timed(psycopg.Connection[TupleRow]):
+    """A connection of which no statement is waited for beyond a time; what takes longer ends the connection."""
+
+    seconds = 0.0
+
+    def wait(self, gen: PQGen[Row], *rest: Any, **more: Any) -> Row:  # noqa: ANN401  the driver's own
+        """Wait for the server as the driver does, but not for ever."""
+        try:
+            return super().wait(_limited(gen, self.seconds), *rest, **more)
+        except _TooLong:
+            self.close()  # a late answer would be taken for the next statement's
+            raise
+
+
+class _TooLong(psycopg.OperationalError):
+    """The server has not answered in time."""
+
+
+def _limited(gen: PQGen[Row], seconds: float) -> PQGen[Row]:
+    """Pass on what the driver waits for, which looks at the clock ten times a second, until the time is over."""
+    until = monotonic() + seconds
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if not ready and monotonic() >= until:
+                raise _TooLong
+            wanted = gen.send(ready)
+    except StopIteration as end:
+        return cast("Row", end.value)
+
+
+def connect(url: str, *, deadline: float | None = None) -> psycopg.Connection:
+    """Return a connection in autocommit; raise `Unavailable` when the server does not answer.
+
+    With a `deadline`, in seconds, each statement that takes longer is `Unavailable` and ends the connection. What it
+    did is then in doubt: a server that hung may carry it out as soon as it goes on.
+    """
     with _told("connect"):
-        conn = psycopg.connect(url, autocommit=True, connect_timeout=_CONNECT_SECONDS)
-        conn.execute(_PLANNING)
+        facts: dict[str, Any] = _ALIVE | conninfo_to_dict(url)
+        if deadline is None:
+            conn = psycopg.connect(**facts, autocommit=True)
+            planning = _PLANNING.encode()
+        else:
+            facts["connect_timeout"] = min(ceil(deadline), _CONNECT_SECONDS)
+            conn = _Timed.connect(**facts, autocommit=True)
+            conn.seconds = deadline
+            # The server too has to give up what it is at, or waits for: nobody would take the answer.
+            planning = f"{_PLANNING}; SET statement_timeout = {ceil(deadline * 1000)}".encode()
+        try:
+            conn.execute(planning)
+        except BaseException:
+            conn.close()
+            raise
         return conn
 
 

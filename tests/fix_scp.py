@@ -134,10 +134,12 @@ class Peer:
         self._number = 0
 
     @classmethod
-    async def connected(cls, port: int, *, tls: ssl.SSLContext | None = None) -> Self:
-        """Return a peer that is connected and has said nothing."""
+    async def connected(cls, port: int, *, tls: ssl.SSLContext | None = None, at: str = "127.0.0.1") -> Self:
+        """Return a peer at an address of loopback that is connected and has said nothing."""
         name = "127.0.0.1" if tls else None
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname=name)
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=tls, server_hostname=name, local_addr=(at, 0)
+        )
         peer = cls(reader, writer)
         peer.core.transport_open()
         return peer
@@ -152,9 +154,11 @@ class Peer:
         return await self.event()
 
     @classmethod
-    async def associated(cls, port: int, *, tls: ssl.SSLContext | None = None, calling: str = "PEER") -> Self:
+    async def associated(
+        cls, port: int, *, tls: ssl.SSLContext | None = None, calling: str = "PEER", at: str = "127.0.0.1"
+    ) -> Self:
         """Return a peer with an association."""
-        peer = await cls.connected(port, tls=tls)
+        peer = await cls.connected(port, tls=tls, at=at)
         answered = await peer.request(calling=calling)
         if not isinstance(answered, Accepted):
             await peer.close()

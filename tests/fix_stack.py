@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import psycopg
 import pytest
 import redis
@@ -131,6 +133,22 @@ def _database(stack: Stack, template: str) -> Iterator[str]:
         )
         yield _named(stack, name)
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@contextmanager
+def hanging(pid: int) -> Iterator[None]:
+    """Stop a server and all of its processes, so that it is there and does not answer; then let it go on."""
+    server = psutil.Process(pid)
+    server.suspend()  # it starts no more of them
+    stopped = [server, *server.children(recursive=True)]
+    try:
+        for process in stopped[1:]:
+            process.suspend()
+        yield
+    finally:
+        for process in stopped:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)
 
 
 def _named(stack: Stack, database: str) -> str:

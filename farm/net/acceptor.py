@@ -12,13 +12,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from farm.errors import BadInput, Unavailable, place_of
-from farm.net import commitment, negotiation
+from farm.errors import Unavailable, place_of
+from farm.net import commitment, committing, negotiation
 from farm.net.admission import Rule, admitted, fingerprint
 from farm.net.association import (
     Aborted,
@@ -31,12 +31,14 @@ from farm.net.association import (
     ReleaseRequested,
     Requested,
 )
+from farm.net.committing import Keeper, Owing, Reports
+from farm.net.deadlines import Deadlines, Watch
 from farm.net.dimse import Command, Field, Tag
 from farm.net.errors import Misuse
 from farm.net.header import HeaderReader
 from farm.net.machine import State
 from farm.net.negotiation import Context, Offer, Refusal
-from farm.net.services import STORAGE_COMMITMENT, Status
+from farm.net.services import Status
 from farm.net.storing import Arriving, Receiver, Sink
 from farm.net.transport import acknowledge, prompt
 
@@ -49,34 +51,15 @@ _ESTABLISHED: Final = State.ESTABLISHED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deadlines:
-    """Seconds after which an association is ended.
-
-    `request`: a transport connection without an association, or that does not close (ARTIM). `pdu`: from a PDU's first
-    byte to its last. `idle`: between the PDUs of an association.
-    """
-
-    request: float = 10.0
-    pdu: float = 30.0
-    idle: float = 600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class HeaderRule:
     """A look at the first elements of each instance before its pixel data has come.
 
-    `decide` is given their values and returns None to let the instance in, or the status that refuses it.
+    `decide` is given their values and returns None to let the instance in, the status that refuses it, or the receiver
+    that it goes to instead of the service's own.
     """
 
     tags: frozenset[int]
-    decide: Callable[[Arriving, Mapping[int, bytes]], int | None]
-
-
-class Keeper(Protocol):
-    """Whoever can tell whether instances are safe, for storage commitment."""
-
-    async def holds(self, instances: tuple[tuple[str, str], ...]) -> list[bool]:
-        """Tell of each (SOP Class UID, SOP Instance UID) whether it is stored; raise `Unavailable` if unknown."""
+    decide: Callable[[Arriving, Mapping[int, bytes]], int | Receiver | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +73,7 @@ class Service:
     deadlines: Deadlines = field(default_factory=Deadlines)
     header: HeaderRule | None = None
     keeper: Keeper | None = None
+    reports: Reports | None = None
 
 
 class Desk(Protocol):
@@ -118,10 +102,21 @@ class _Store:
         self.status: int = Status.SUCCESS
         self.header: HeaderReader | None = None
 
-    def refuse(self, status: int) -> None:
-        """Keep nothing more of it."""
-        self.status = status
-        if self.sink is not None:
+    def begin(self, receiver: Receiver) -> None:
+        """Give it a sink, unless there is none to be had."""
+        try:
+            self.sink = receiver.begin(self.arriving)
+        except Unavailable:
+            self.status = Status.OUT_OF_RESOURCES
+
+    def write(self, data: memoryview) -> None:
+        """Hand a fragment on; where it cannot be kept, keep nothing more."""
+        if self.sink is None:
+            return
+        try:
+            self.sink.write(data)
+        except Unavailable:
+            self.status = Status.OUT_OF_RESOURCES
             self.sink.abandon()
             self.sink = None
 
@@ -138,14 +133,14 @@ class Acceptor(asyncio.BufferedProtocol):
         self._store: _Store | None = None
         self._asked: tuple[Context, Command, bytearray] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._event_id = 0
+        self._owing = Owing(service.reports)
         self._retires = self._is_over = False
         self._loop = asyncio.get_running_loop()
         self.address = ""
         self.slot: int | None = None
         """The server's mark of its place."""
-        self.deadline = self._loop.time() + service.deadlines.request
-        """When the server has to end it, by the loop's clock."""
+        self.watch = Watch(service.deadlines, self._loop.time())
+        """When the server has to end it."""
 
     # What asyncio says.
 
@@ -174,7 +169,7 @@ class Acceptor(asyncio.BufferedProtocol):
             self.abort()
         if not self._flush() and self._quick is not None:  # what is written carries the acknowledgement
             acknowledge(self._quick)
-        self._rest(before)
+        self._note(nbytes, begins=self._core.pdus != before)
 
     def pause_writing(self) -> None:
         """Hear nothing more of a peer that does not take what it is sent: its responses would fill the memory."""
@@ -196,6 +191,7 @@ class Acceptor(asyncio.BufferedProtocol):
         for event in self._core.transport_closed():
             self._happened(event)
         self._drop()
+        self._owing.over()
         self._transport = None
         self._desk.closed(self)
 
@@ -208,9 +204,6 @@ class Acceptor(asyncio.BufferedProtocol):
         if self._core.timer or self._core.state in {State.TRANSPORT_OPEN, State.IDLE}:
             self.hang_up()
             return
-        if self._task is not None:  # it is the peer that waits
-            self.deadline = self._loop.time() + self._service.deadlines.idle
-            return
         log.info("an association with %s is ended: it took too long", self.address)
         self.abort()
 
@@ -221,7 +214,7 @@ class Acceptor(asyncio.BufferedProtocol):
             self._core.abort()
         self._drop()
         self._flush()
-        self.deadline = self._loop.time() + self._service.deadlines.request
+        self.watch.closing(self._loop.time())
 
     def retire(self) -> None:
         """End the association as soon as no request is being carried out."""
@@ -243,18 +236,22 @@ class Acceptor(asyncio.BufferedProtocol):
         """Tell whether a request is being carried out."""
         return self._store is not None or self._asked is not None or self._task is not None
 
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether there is an association, and we wait for its peer."""
+        return self.is_seated and self._task is None
+
     # Within.
 
-    def _rest(self, before: int) -> None:
-        """Set the deadline: a PDU has to end in time after its start, the next has to come in time after the last."""
-        core, deadlines = self._core, self._service.deadlines
-        if core.state is not _ESTABLISHED:
+    def _note(self, size: int, *, begins: bool) -> None:
+        """Have the watch know what came, unless it is the peer that waits."""
+        core, now = self._core, self._loop.time()
+        if core.state is not _ESTABLISHED or self._task is not None:
             return
-        if not core.is_between:
-            if core.pdus != before:
-                self.deadline = self._loop.time() + deadlines.pdu
+        if core.is_resting:
+            self.watch.rests(now)
         else:
-            self.deadline = self._loop.time() + deadlines.idle
+            self.watch.came(now, size, in_pdu=not core.is_between, begins=begins)
 
     def _flush(self) -> bool:
         """Send what is to be sent; tell whether there was anything."""
@@ -269,7 +266,7 @@ class Acceptor(asyncio.BufferedProtocol):
         elif self._core.done:
             transport.close()
         elif self._core.timer and self._core.state is State.AWAITING_CLOSE and self._request is not None:
-            self.deadline = min(self.deadline, self._loop.time() + self._service.deadlines.request)
+            self.watch.closing(self._loop.time())
         return bool(out)
 
     def _happened(self, event: Event) -> None:
@@ -283,7 +280,7 @@ class Acceptor(asyncio.BufferedProtocol):
             self._requested(event.request)
         elif isinstance(event, ReleaseRequested):
             self._core.release_response()
-            self.deadline = self._loop.time() + self._service.deadlines.request
+            self.watch.closing(self._loop.time())
         elif isinstance(event, Aborted | Released):
             self._drop()
 
@@ -302,10 +299,10 @@ class Acceptor(asyncio.BufferedProtocol):
         if isinstance(answer, Refusal):
             log.info("an association with %s is refused: %s", self.address, answer.name)
             self._core.reject(answer)
-            self.deadline = self._loop.time() + self._service.deadlines.request
+            self.watch.closing(self._loop.time())
             return
         self._core.accept(answer)
-        self.deadline = self._loop.time() + self._service.deadlines.idle
+        self.watch.accepted(self._loop.time())
 
     def _judged(self, request: AssociateRequest) -> AssociateAccept | Refusal:
         service = self._service
@@ -321,8 +318,10 @@ class Acceptor(asyncio.BufferedProtocol):
     # Requests.
 
     def _message(self, context: Context, command: Command) -> None:
+        if command.is_response:  # to a report; it may come while the peer's own next request is carried out
+            self._owing.answered(command)
         if command.is_response and not command.has_data:
-            return  # to an N-EVENT-REPORT; it may come while the peer's own next request is carried out
+            return
         if self.is_busy:  # asynchronous operations were answered by 1: who does not wait for a response errs
             self.abort()
         elif command.field == Field.C_STORE_RQ and command.has_data:
@@ -347,6 +346,8 @@ class Acceptor(asyncio.BufferedProtocol):
             calling=self._request.calling,
             called=self._request.called,
             address=self.address,
+            originator=command.text(Tag.MOVE_ORIGINATOR).strip(),
+            originator_id=command.number(Tag.MOVE_ORIGINATOR_ID),
         )
 
     def _store_requested(self, context: Context, command: Command) -> None:
@@ -354,12 +355,9 @@ class Acceptor(asyncio.BufferedProtocol):
         if command.sop_class != context.abstract_syntax or not command.sop_instance:
             store.status = Status.SOP_CLASS_NOT_SUPPORTED
             return
-        try:
-            store.sink = self._service.receiver.begin(store.arriving)
-        except Unavailable:
-            store.status = Status.OUT_OF_RESOURCES
-            return
-        if self._service.header is not None:
+        if self._service.header is None:
+            store.begin(self._service.receiver)
+        else:
             store.header = HeaderReader(self._service.header.tags, context.transfer_syntax)
 
     def _data(self, data: memoryview, *, last: bool) -> None:
@@ -367,13 +365,10 @@ class Acceptor(asyncio.BufferedProtocol):
         if store is None:
             self._asked_data(data, last=last)
             return
-        if store.sink is not None:
-            try:
-                store.sink.write(data)
-            except Unavailable:
-                store.refuse(Status.OUT_OF_RESOURCES)
-        if store.header is not None and store.sink is not None:
+        if store.header is not None:
             self._look(store, store.header, data, last=last)
+        else:
+            store.write(data)
         if last:
             if store.sink is None:
                 self._answer(store, store.status)
@@ -381,15 +376,18 @@ class Acceptor(asyncio.BufferedProtocol):
                 self._end(store, store.sink)
 
     def _look(self, store: _Store, header: HeaderReader, data: memoryview, *, last: bool) -> None:
-        """Let the header rule decide as soon as it can."""
+        """Let the header rule decide as soon as it can; until then nobody has anything of the instance."""
         found = header.feed(data)
         if found is None and last:
             found = header.finish()
         if found is not None and self._service.header is not None:
             store.header = None
-            refused = self._service.header.decide(store.arriving, found)
-            if refused is not None:
-                store.refuse(refused)
+            decided = self._service.header.decide(store.arriving, found)
+            if isinstance(decided, int):
+                store.status = decided
+            else:
+                store.begin(decided or self._service.receiver)
+                store.write(memoryview(header.came))
 
     def _end(self, store: _Store, sink: Sink) -> None:
         """Answer an instance that is whole: at once where its sink knows, else when it does."""
@@ -401,7 +399,7 @@ class Acceptor(asyncio.BufferedProtocol):
         if isinstance(ended, int):
             self._answer(store, ended)
         else:
-            self._task = self._loop.create_task(self._ended(store, sink, ended))
+            self._work(self._ended(store, sink, ended))
 
     async def _ended(self, store: _Store, sink: Sink, ended: Awaitable[int]) -> None:
         """Answer an instance once it is safe."""
@@ -413,11 +411,16 @@ class Acceptor(asyncio.BufferedProtocol):
         self._answer(store, status)
         self._flush()
 
+    def _work(self, answering: Coroutine[Any, Any, None]) -> None:
+        """Carry out a request whose answer takes a while."""
+        self._task = self._loop.create_task(answering)
+        self.watch.answers(self._loop.time())
+
     def _answer(self, store: _Store, status: int) -> None:
         """End a C-STORE by its response."""
         self._store = None
         self._respond(store.context, store.command.response(status))
-        self.deadline = self._loop.time() + self._service.deadlines.idle
+        self.watch.rests(self._loop.time())
 
     def _respond(self, context: Context, command: Command, data: bytes = b"") -> None:
         """Send a message, if there still is someone to send it to."""
@@ -434,46 +437,17 @@ class Acceptor(asyncio.BufferedProtocol):
         if len(held) > commitment.MOST_BYTES:
             self.abort()
         elif last:
-            self._task = self._loop.create_task(self._commit(context, command, bytes(held)))
+            self._work(self._commit(context, command, bytes(held)))
 
     async def _commit(self, context: Context, command: Command, data: bytes) -> None:
         """Answer a request for storage commitment, and report on the same association."""
-        keeper = self._service.keeper
-        known = command.number(Tag.ACTION_TYPE) == commitment.REQUEST_COMMITMENT
-        if keeper is None or context.abstract_syntax != STORAGE_COMMITMENT or not known:
-            self._acted(context, command, Status.UNRECOGNIZED_OPERATION)
-            return
-        try:
-            asked = commitment.parse(data, context.transfer_syntax)
-            held = await keeper.holds(asked.instances)
-        except BadInput:
-            self._acted(context, command, Status.PROCESSING_FAILURE)
-        except Unavailable:
-            self._acted(context, command, Status.OUT_OF_RESOURCES)
-        else:
-            self._acted(context, command, Status.SUCCESS)
-            self._report(context, command, *commitment.report(asked, held, context.transfer_syntax))
-
-    def _acted(self, context: Context, command: Command, status: int) -> None:
+        assert self._request is not None  # noqa: S101 - there is an association
+        status, owed = await committing.judged(self._service.keeper, self._request, context, command, data)
         self._task, self._asked = None, None
-        values: dict[int, int | str] = {
-            Tag.AFFECTED_SOP_CLASS: command.sop_class,
-            Tag.AFFECTED_SOP_INSTANCE: command.sop_instance,
-        }
-        self._respond(context, command.response(status, values))
-        self._flush()
-
-    def _report(self, context: Context, command: Command, event_type: int, data: bytes) -> None:
-        """Send an N-EVENT-REPORT (PS3.4 J.3.3); its response says nothing that is needed."""
-        self._event_id = self._event_id % 0xFFFF + 1
-        values: dict[int, int | str] = {
-            Tag.AFFECTED_SOP_CLASS: command.sop_class,
-            Tag.AFFECTED_SOP_INSTANCE: command.sop_instance,
-            Tag.MESSAGE_ID: self._event_id,
-            Tag.EVENT_TYPE: event_type,
-            Tag.DATA_SET_TYPE: 1,
-        }
-        self._respond(context, Command(field=Field.N_EVENT_REPORT_RQ, values=values), data)
+        self.watch.rests(self._loop.time())
+        self._respond(context, committing.acted(command, status))
+        if owed is not None:
+            self._respond(context, *self._owing.report(owed, context))
         self._flush()
 
 

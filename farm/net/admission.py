@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -54,6 +54,20 @@ class Rule:
             and (self.addresses is None or _plain(address) in self.addresses)
             and self.certificate in {"", certificate}
         )
+
+
+@lru_cache(4096)
+def share_of(address: str) -> str:
+    """Return what an address counts as when places are shared out: of IPv6 its /64, since one host has all of that.
+
+    All hosts of a link have one /64 of its own, so there each counts alone.
+    """
+    try:
+        plain = _plain(address)
+    except ValueError:  # the transport has gone meanwhile
+        return address
+    is_alone = plain.version == 4 or plain.is_link_local
+    return str(plain if is_alone else ipaddress.ip_network((plain, 64), strict=False))
 
 
 def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

@@ -208,6 +208,11 @@ class Association:
         """Tell whether the last PDU has come to its end."""
         return self._framer.is_between
 
+    @property
+    def is_resting(self) -> bool:
+        """Tell whether the peer has no message on its way."""
+        return not self._command and not self._awaits_data and self._framer.is_between
+
     # What the local user wants.
 
     def request(self, request: AssociateRequest) -> None:

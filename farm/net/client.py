@@ -22,14 +22,18 @@ from farm.net.conversation import Conversation
 from farm.net.dimse import Field, Priority, Tag
 from farm.net.negotiation import Context
 from farm.net.operations import Finds, Progress, Retrieval
+from farm.net.pdu import Identity, User
 from farm.net.peers import MOST_CONTEXTS, VERIFICATION, Peer, Proposal, Timeouts, associate_request, getting, service
 from farm.net.query import LEVEL, Level
 from farm.net.sending import Instance, Transcoder, prepared, read
+from farm.net.services import Beyond
 from farm.net.storing import Receiver
 
 __all__ = [
+    "Beyond",
     "Client",
     "Finds",
+    "Identity",
     "Peer",
     "Progress",
     "Proposal",
@@ -68,6 +72,11 @@ class Client:
     def contexts(self) -> Mapping[int, Context]:
         """Return the accepted presentation contexts."""
         return self._conversation.contexts
+
+    @property
+    def answered(self) -> User:
+        """Return what the peer said in accepting: of extended negotiation, roles, and the user."""
+        return self._conversation.answered
 
     @property
     def is_open(self) -> bool:

@@ -31,7 +31,7 @@ from farm.net.dimse import Command, Field
 from farm.net.errors import Misuse
 from farm.net.machine import State
 from farm.net.negotiation import Context
-from farm.net.pdu import AssociateRequest
+from farm.net.pdu import AssociateRequest, User
 from farm.net.peers import Peer
 from farm.net.services import Status
 from farm.net.storing import Arriving, Receiver, Sink
@@ -66,6 +66,8 @@ class Conversation:
         """Who gets the instances that the peer sends; without one they are refused."""
         self.unfinished: Callable[[], Awaitable[None]] | None = None
         """What brings the operation in hand to its end."""
+        self.answered = User()
+        """What the peer said in accepting the association, beside the presentation contexts."""
         self._association = Association(is_requestor=True)
         self._loop = asyncio.get_running_loop()
         self._wire: Wire | None = None
@@ -125,12 +127,27 @@ class Conversation:
         except BaseException:
             self.cut()
             raise
-        if self._end is None and not self.contexts:
-            self._end = Unavailable(Reason.PEER_REFUSED, "The peer accepts no presentation context.")
+        lack = self._lack(request) if self._end is None else ""
+        if lack:
+            self._end = Unavailable(Reason.PEER_REFUSED, lack)
             await self.release()
         if self._end is not None:
             await self._gone()
             raise self._end
+
+    def _lack(self, request: AssociateRequest) -> str:
+        """Tell what the peer's acceptance lacks, so that it is none: contexts, a response to the identity, flags."""
+        if not self.contexts:
+            return "The peer accepts no presentation context."
+        identity, granted = request.user.identity, dict(self.answered.extended)
+        if identity is not None and identity.response_requested and self.answered.identity_response is None:
+            return "The peer does not say that it knows the user."
+        taken = {context.abstract_syntax for context in self.contexts.values()}
+        for sop_class, asked in request.user.extended:
+            given = granted.get(sop_class, b"").ljust(len(asked), b"\0")
+            if sop_class in taken and any(flag and not given[at] for at, flag in enumerate(asked)):
+                return "The peer does not grant what is asked for beyond the baseline of the service."
+        return ""
 
     @property
     def wire(self) -> Wire:
@@ -303,6 +320,7 @@ class Conversation:
         elif isinstance(event, Message):
             self._begin(event)
         elif isinstance(event, Accepted):
+            self.answered = event.accept.user
             self._wake()
         elif isinstance(event, Rejected):
             why = event.reject

@@ -37,10 +37,16 @@ def find_model(level: Level) -> str:
     return PATIENT_ROOT_FIND if level is Level.PATIENT else STUDY_ROOT_FIND
 
 
-async def targets(client: Client, level: Level, keys: Mapping[int, str]) -> list[Identifier]:
-    """Return the unique keys of each entity that keys describe; the peer is asked unless they are unique already."""
+async def targets(
+    client: Client, level: Level, keys: Mapping[int, str], *, relational: bool = False
+) -> list[Identifier]:
+    """Return the unique keys of each entity that keys describe; the peer is asked unless they are unique already.
+
+    `relational`: the peer takes the key of a level without those of the levels above (PS3.4 section C.4.2.2.2).
+    """
     unique = UNIQUE[level]
-    if keys.keys() == set(unique) and all(_is_plain(value) for value in keys.values()):
+    least = unique[-1:] if relational else unique
+    if set(least) <= keys.keys() <= set(unique) and all(_is_plain(value) for value in keys.values()):
         return [dict(keys)]
     asked = {**dict.fromkeys(unique, ""), **keys, LEVEL: level.value}
     finds = client.find(find_model(level), asked)

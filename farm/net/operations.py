@@ -57,6 +57,11 @@ class Operation:
     ) -> None:
         await self.aclose()
 
+    @property
+    def message_id(self) -> int:
+        """Return the Message ID of the request; 0 while it has not been sent."""
+        return self._message_id
+
     async def cancel(self) -> None:
         """Ask the peer to end the operation; its responses still have to be taken."""
         if self._message_id and self.status is None:

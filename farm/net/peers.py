@@ -7,15 +7,18 @@ are spread: one for each SOP class and transfer syntax, as far as 128 of them go
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Final
+from typing import Final, NamedTuple
 
 from farm.dicom.syntaxes import DEFLATED_LITTLE, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from farm.errors import BadRecipe, Reason
 from farm.net import services
 from farm.net.pdu import AssociateRequest, Identity, ProposedContext, Role, User
+from farm.net.services import Beyond
 
 MOST_CONTEXTS: Final = 128  # odd ids of one byte (PS3.8 section 9.3.2.2)
 NATIVE: Final = (EXPLICIT_LITTLE, IMPLICIT_LITTLE)
@@ -43,6 +46,7 @@ AS_STORED: Final = (
 )
 """The transfer syntaxes in which archives hold instances, the common ones first."""
 
+_ADDRESS = re.compile(r"(?P<title>[^@]{1,16})@(?P<host>\[[^\]]+\]|[^:]+):(?P<port>\d{1,5})")
 _IMAGE = "1.2.840.10008.5.1.4.1.1."
 _OFTEN = (
     *("2", "4", "1", "1.1", "1.2", "6.1", "3.1", "7", "128", "20", "12.1", "12.2", "2.1", "4.1", "130"),
@@ -74,9 +78,28 @@ class Timeouts:
     release: float = 5.0
 
 
+class Address(NamedTuple):
+    """Where an application entity is."""
+
+    title: str
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read `TITLE@HOST:PORT`, an IPv6 address in brackets; raise `BadRecipe` where it is not written so."""
+        found = _ADDRESS.fullmatch(text)
+        if found is None or not 0 < int(found["port"]) < 1 << 16:
+            raise BadRecipe(Reason.BAD_OPTION, "A peer is written as AET@HOST:PORT.")
+        return cls(found["title"], found["host"].strip("[]"), int(found["port"]))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """An application entity that the client speaks to."""
+    """An application entity that the client speaks to.
+
+    `identity`: who we say to be; where it asks for a response, there is no association without one.
+    """
 
     host: str
     port: int
@@ -89,36 +112,54 @@ class Peer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A presentation context to propose; `receives`: the client is the SCP of its SOP class (C-GET)."""
+    """A presentation context to propose.
+
+    `receives`: the client is the SCP of its SOP class (C-GET). `extended`: what is asked of the SOP class by extended
+    negotiation, a flag a byte; there is no association unless the peer grants them all.
+    """
 
     sop_class: str
     transfer_syntaxes: tuple[str, ...] = NATIVE
     receives: bool = False
+    extended: bytes = b""
 
 
 VERIFICATION: Final = Proposal(sop_class=services.VERIFICATION)
 
 
-def service(*sop_classes: str) -> tuple[Proposal, ...]:
+_BASELINE: Final = Beyond()
+
+
+def service(*sop_classes: str, beyond: Beyond = _BASELINE) -> tuple[Proposal, ...]:
     """Return what to propose for verification and the query and retrieve services, by SOP class."""
-    return tuple(Proposal(sop_class=uid) for uid in sop_classes)
+    return tuple(Proposal(sop_class=uid, extended=beyond.information(uid)) for uid in sop_classes)
 
 
 def getting(
-    model: str, classes: Sequence[str] | None = None, syntaxes: Sequence[str] = AS_STORED
+    model: str,
+    classes: Sequence[str] | None = None,
+    syntaxes: Sequence[str] = AS_STORED,
+    *,
+    private: Sequence[str] = (),
+    beyond: Beyond = _BASELINE,
 ) -> tuple[Proposal, ...]:
     """Return what to propose for C-GET: the model, and the storage SOP classes with the role of an SCP (PS3.4 C.5.3).
 
     Where 128 contexts do not suffice for a context for each transfer syntax, the last of them are left out; beyond 63
-    classes the two native syntaxes share a context.
+    classes the two native syntaxes share a context. `private` transfer syntaxes are never left out: where the classes
+    are not known, fewer of them are then proposed, and where there are too many, all syntaxes of one share a context.
     """
-    wanted = list(dict.fromkeys(classes or common_classes()))[: MOST_CONTEXTS - 1]
-    room = (MOST_CONTEXTS - 1) // max(len(wanted), 1)
-    groups = [NATIVE] if room < 2 else [(uid,) for uid in syntaxes[:room]]
+    room = MOST_CONTEXTS - 1
+    wanted = list(dict.fromkeys(classes or common_classes()[: room // (2 + len(private))]))[:room]
+    each = room // max(len(wanted), 1)
+    if each < 2 + len(private):
+        groups = [(*NATIVE, *private)]
+    else:
+        groups = [(uid,) for uid in (*syntaxes[: each - len(private)], *private)]
     storage = (
         Proposal(sop_class=uid, transfer_syntaxes=group, receives=True) for uid, group in product(wanted, groups)
     )
-    return (*service(model), *storage)
+    return (*service(model, beyond=beyond), *storage)
 
 
 def associate_request(peer: Peer, proposals: Iterable[Proposal], maximum_length: int) -> AssociateRequest:
@@ -130,5 +171,6 @@ def associate_request(peer: Peer, proposals: Iterable[Proposal], maximum_length:
     )
     received = dict.fromkeys(one.sop_class for one in proposals if one.receives)
     roles = tuple(Role(sop_class=uid, scu=False, scp=True) for uid in received)
-    user = User(maximum_length=maximum_length, roles=roles, identity=peer.identity)
+    extended = tuple(dict.fromkeys((one.sop_class, one.extended) for one in proposals if one.extended))
+    user = User(maximum_length=maximum_length, roles=roles, extended=extended, identity=peer.identity)
     return AssociateRequest(called=peer.ae_title, calling=peer.calling_ae_title, contexts=contexts, user=user)

@@ -59,7 +59,7 @@ def read(source: Path | bytes) -> Instance:
 
 
 def _instance(data: Data) -> Instance:
-    found = part10.parse(data)
+    found = part10.parse(data, takes_private=True)  # whether the peer takes it is the peer's affair
     sop_class, sop_instance = _identified(found)
     return Instance(
         data=data,

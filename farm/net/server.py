@@ -1,8 +1,10 @@
 """A DICOM server's event loop: a listener, the associations that come of it, and their deadlines.
 
 The listener may be shared by several processes, each with a loop of its own. Connections are counted before anything
-is read of them, TLS included. When there is no room, who has waited longest without an association makes room: slow
-and silent sockets cannot keep out an honest peer.
+is read of them, TLS included. When there is no room, who has waited longest without an association makes room; where
+all have one, it is an association of which nothing has been heard for a while, first of the address that has most of
+them. So neither slow and silent sockets keep out an honest peer, nor associations without end: titles are the peer's
+own choice, and what one address may hold is capped as well.
 """
 
 from __future__ import annotations
@@ -10,12 +12,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from farm.net.acceptor import Acceptor, Service
-from farm.net.slots import Slots
+from farm.net.admission import share_of
+from farm.net.slots import Share, Slots
 
 if TYPE_CHECKING:
     import ssl
@@ -32,11 +36,14 @@ _WAIT: Final = 0.1  # seconds without descriptors before the next connection is 
 class Caps:
     """How many there may be: transport connections in this process, associations of one peer in all processes.
 
-    A peer is an application entity title at an address; `per_peer` 0: no cap.
+    A peer is an application entity title at an address; all titles of one have `per_address` (of IPv6: per /64). 0 of
+    either: no cap. `quiet`: seconds without a word after which an association may have to make room.
     """
 
     connections: int = 512
     per_peer: int = 64
+    per_address: int = 256
+    quiet: float = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,16 +113,17 @@ class Server:
 
     def seat(self, acceptor: Acceptor, title: str) -> bool:
         """Give an association its place among those of its peer; False: there is none left."""
-        slot = self._slots.take(self._port.row, f"{title}@{acceptor.address}", self._port.caps.per_peer)
-        acceptor.slot = slot
-        return slot is not None
+        caps = self._port.caps
+        peer = Share(f"{title}@{acceptor.address}", caps.per_peer)
+        address = Share(share_of(acceptor.address), caps.per_address)
+        if self._slots.is_full(address):
+            self._end_quiet(address.holder)
+        acceptor.slot = self._slots.take(self._port.row, peer, address)
+        return acceptor.slot is not None
 
     def closed(self, acceptor: Acceptor) -> None:
         """Forget a connection, and free its place."""
-        self._acceptors.pop(acceptor, None)
-        if acceptor.slot is not None:
-            self._slots.give_back(acceptor.slot)
-            acceptor.slot = None
+        self._forget(acceptor)
         self._changed.set()
 
     # Within.
@@ -143,16 +151,39 @@ class Server:
             self._loop.add_reader(self._port.listener, self._accept)
 
     def _make_room(self) -> bool:
-        """End the connection that has been longest without an association, or a TLS handshake."""
+        """End the connection that has been longest without an association, or a TLS handshake, or is quiet."""
         for acceptor in self._acceptors:
             if not acceptor.is_seated:
-                del self._acceptors[acceptor]  # at once: it must not make room for the next one too
+                self._forget(acceptor)
                 acceptor.hang_up()
                 return True
-        if not self._coming or not self._port.tls:
+        if self._coming and self._port.tls:
+            self._coming.pop(next(iter(self._coming))).cancel()
+            return True
+        return self._end_quiet()
+
+    def _end_quiet(self, address: str = "") -> bool:
+        """End an association, of this address or any, that has been quiet; those in a message come last."""
+        since = self._loop.time() - self._port.caps.quiet
+        quiet = [one for one in self._acceptors if one.is_waiting and one.watch.heard <= since]
+        if address:
+            quiet = [one for one in quiet if share_of(one.address) == address]
+        if not quiet:
             return False
-        self._coming.pop(next(iter(self._coming))).cancel()
+        addresses = Counter(share_of(one.address) for one in self._acceptors)
+        ended = min(quiet, key=lambda one: (one.is_busy, -addresses[share_of(one.address)], one.watch.heard))
+        log.info("an association with %s is ended: others need its place", ended.address)
+        self._forget(ended)
+        ended.abort()
+        ended.hang_up()
         return True
+
+    def _forget(self, acceptor: Acceptor) -> None:
+        """Take a connection off the list at once: it must not make room for the next one too."""
+        self._acceptors.pop(acceptor, None)
+        if acceptor.slot is not None:
+            self._slots.give_back(acceptor.slot)
+            acceptor.slot = None
 
     async def _connected(self, acceptor: Acceptor, sock: socket.socket) -> None:
         """Put a protocol on an accepted socket, behind TLS where that is asked for."""
@@ -175,8 +206,11 @@ class Server:
         while True:
             await asyncio.sleep(_TICK)
             now = self._loop.time()
-            for acceptor in [one for one in self._acceptors if one.deadline <= now]:
-                acceptor.expire()
+            for acceptor in list(self._acceptors):
+                if acceptor.watch.end <= now:
+                    acceptor.expire()
+                elif acceptor.watch.over <= now:
+                    acceptor.retire()
 
     async def _drain(self, seconds: float) -> None:
         """Wait for those that are in the middle of a request."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 from typing import Final
@@ -17,6 +18,8 @@ PATIENT_ROOT_GET: Final = "1.2.840.10008.5.1.4.1.2.1.3"
 STUDY_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
 STUDY_ROOT_MOVE: Final = "1.2.840.10008.5.1.4.1.2.2.2"
 STUDY_ROOT_GET: Final = "1.2.840.10008.5.1.4.1.2.2.3"
+_FINDS: Final = frozenset({PATIENT_ROOT_FIND, STUDY_ROOT_FIND})
+_RETRIEVES: Final = frozenset({PATIENT_ROOT_MOVE, PATIENT_ROOT_GET, STUDY_ROOT_MOVE, STUDY_ROOT_GET})
 _STANDARD: Final = "1.2.840.10008."
 _NO_COMPOSITE: Final = frozenset(
     {
@@ -43,6 +46,27 @@ class Status(IntEnum):
     CANCELLED = 0xFE00
     PENDING = 0xFF00
     PENDING_WITH_WARNING = 0xFF01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beyond:
+    """What is asked of query and retrieve beyond their baseline, by extended negotiation (PS3.4 sections C.5.1 to 3).
+
+    `relational`: keys of a level without those of the levels above. `date_time`: dates and times of day matched as one.
+    `fuzzy`: names matched by what they sound like, or however else the peer does it.
+    """
+
+    relational: bool = False
+    date_time: bool = False
+    fuzzy: bool = False
+
+    def information(self, sop_class: str) -> bytes:
+        """Return the Service Class Application Information, a byte for each; empty where nothing is asked of a class.
+
+        What is not asked for stands in it no further than what is: peers of older editions know fewer bytes.
+        """
+        flags = (self.relational, self.date_time, self.fuzzy) if sop_class in _FINDS else (self.relational,)
+        return bytes(flags).rstrip(b"\0") if sop_class in _FINDS | _RETRIEVES else b""
 
 
 def is_pending(status: int) -> bool:

@@ -35,6 +35,10 @@ class Arriving:
     """Called application entity title, stripped."""
     address: str
     """The peer's IP address."""
+    originator: str = ""
+    """Move Originator Application Entity Title: who asked by C-MOVE for what comes, where the peer says it."""
+    originator_id: int | None = None
+    """Move Originator Message ID: the Message ID of that C-MOVE."""
 
 
 class Sink(Protocol):

@@ -52,9 +52,10 @@ class Sealer:
         """Return a destination's root."""
         return self._vault.open("destinations", place.key, place.sealed)
 
-    def locator(self, source_key: bytes, locator: bytes) -> Place:
-        """Return a locator inside a source as a place."""
-        key = self._key("locator", source_key + locator)
+    def locator(self, source_key: bytes, locator: bytes, version: int = 0) -> Place:
+        """Return a locator inside a source as a place; a version is what was found there after another was done."""
+        # No path holds a NUL, so a version is never another path.
+        key = self._key("locator", source_key + locator + (b"\0%d" % version if version else b""))
         return Place(key=key, sealed=self._vault.seal("instances", key, locator))
 
     def open_locator(self, place: Place) -> bytes:

@@ -2,6 +2,7 @@
 
 While the database is away there is nothing better to do than to wait for it, for as long as the caller has patience. A
 worker has as much as its lease: when the database comes back in time, the parcel goes on as if nothing had happened.
+Where somebody waits for the answer, a `deadline` for each statement lets a database that hangs count as away.
 """
 
 from __future__ import annotations
@@ -43,12 +44,22 @@ class Tables:
 class Session:
     """One connection to the farm's database, used by one thread."""
 
-    def __init__(self, url: str, vault: Vault, project_key: ProjectKey, *, max_attempts: int, patience: float) -> None:
+    def __init__(  # noqa: PLR0913 - the database, its keys, and how long to wait for it
+        self,
+        url: str,
+        vault: Vault,
+        project_key: ProjectKey,
+        *,
+        max_attempts: int,
+        patience: float,
+        deadline: float | None = None,
+    ) -> None:
         self._url = url
         self._vault = vault
         self._project_key = project_key
         self._max_attempts = max_attempts
         self._patience = patience
+        self._deadline = deadline
         self._tables: Tables | None = None
 
     def call(self, work: Callable[[Tables], T]) -> T:
@@ -73,7 +84,7 @@ class Session:
 
     def _connected(self) -> Tables:
         if self._tables is None:
-            connection = connect(self._url)
+            connection = connect(self._url, deadline=self._deadline)
             self._tables = Tables(
                 connection=connection,
                 ledger=Ledger(connection, max_attempts=self._max_attempts),

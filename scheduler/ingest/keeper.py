@@ -34,7 +34,6 @@ class Keeper:
 
     def keep(self, ledger: Ledger) -> None:
         """Do what is due; raise `Unavailable` while the database is away."""
-        ledger.listening(self._run_id)
         closed = ledger.close_studies(self._run_id, self._quiet)
         if closed:
             log.info("run %d: %d studies have been quiet for %d s", self._run_id, closed, self._quiet)

@@ -13,7 +13,12 @@ class PortOrder:
 
     `ae_titles`: called titles that are answered to; none: any. `peers`: who may come, as `farm.net.admission.Rule`
     reads it; none: anybody. `only`: values of attributes by keyword that an instance must have to be let in.
-    `private`: take SOP classes that the standard does not know. `processes`: how many share the port.
+    `private`: take SOP classes that the standard does not know. `syntaxes`: private transfer syntaxes to take.
+    `users`: file of the users of whom one has to be told, as `farm.net.identity` reads it; empty: nobody has to be.
+    `report_to`: where peers are that get reports on storage commitment on associations of ours, as AET@HOST:PORT.
+    `processes`: how many share the port. `max_associations`: of one title at one address, `max_per_address`: of all its
+    titles, 0: any. `least_rate`: bytes a second that a message may lag behind by `idle_seconds`. `longest_seconds`: of
+    an association; 0 of these two: any.
     """
 
     processes: int = 1
@@ -21,10 +26,16 @@ class PortOrder:
     peers: tuple[str, ...] = ()
     only: tuple[tuple[str, str], ...] = ()
     private: bool = False
+    syntaxes: tuple[str, ...] = ()
+    users: str = ""
+    report_to: tuple[str, ...] = ()
     max_pdu: int = 131_072
     max_associations: int = 64
+    max_per_address: int = 256
     max_connections: int = 512
     idle_seconds: int = 600
+    longest_seconds: int = 86_400
+    least_rate: int = 1024
     certificate: str = ""
     key: str = ""
     authority: str = ""
@@ -58,7 +69,7 @@ class ProcessOrder:
         """Read it."""
         facts = json.loads(text)
         port = facts.pop("port")
-        for name in ("ae_titles", "peers"):
+        for name in ("ae_titles", "peers", "syntaxes", "report_to"):
             port[name] = tuple(port[name])
         port["only"] = tuple((keyword, value) for keyword, value in port["only"])
         return cls(port=PortOrder(**port), **facts)

@@ -17,14 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.deid.keys import ProjectKey
-from farm.net.acceptor import Deadlines, HeaderRule, Service
+from farm.net.acceptor import HeaderRule, Service
 from farm.net.admission import Rule
 from farm.net.association import Limits
+from farm.net.deadlines import Deadlines
+from farm.net.identity import Users
 from farm.net.negotiation import Offer
+from farm.net.peers import Address, Peer
+from farm.net.reporting import Reporter
 from farm.net.server import Caps, Port, Server
 from farm.net.services import STORAGE_COMMITMENT, VERIFICATION, Status, is_storage
 from farm.net.slots import Slots
-from farm.net.tls import Identification, server_context
+from farm.net.tls import Identification, client_context, server_context
 from farm.queue import Sealer, Session
 from farm.recipe import tags
 from farm.registry import Vault, load_or_create
@@ -47,8 +51,6 @@ if TYPE_CHECKING:
 _SWITCH = 0.0002
 """Seconds after which a thread that waits for the interpreter gets it. The threads that wait for the disk need it for
 a moment after each call, and would by default wait 5 ms for the event loop each time."""
-_PATIENCE = 2.0
-"""Seconds that a peer waits for a database that has just gone away, before it is told to come again."""
 
 
 def main() -> None:
@@ -67,7 +69,7 @@ async def _receive(settings: Settings, order: ProcessOrder) -> None:
     with ExitStack() as stack:
         listener = stack.enter_context(socket.socket(fileno=order.listener))
         slots = Slots(order.slots, processes=order.processes, each=order.port.max_connections)
-        caps = Caps(connections=order.port.max_connections, per_peer=order.port.max_associations)
+        caps = caps_of(order.port)
         tls = tls_of(order.port)
         service = _service(settings, order, stack)
         sys.setswitchinterval(_SWITCH)
@@ -83,13 +85,15 @@ def _service(settings: Settings, order: ProcessOrder, stack: ExitStack) -> Servi
     key = ProjectKey(load_or_create(settings.project_key_path, "project").secret)
     vault = Vault(load_or_create(settings.vault_key_path, "vault").secret)
     sealer, spell = Sealer(key, vault), Spell()
+    patience = settings.ledger_patience_seconds
 
     def session() -> Session:
-        return Session(settings.database_url, vault, key, max_attempts=settings.max_attempts, patience=_PATIENCE)
+        attempts = settings.max_attempts
+        return Session(settings.database_url, vault, key, max_attempts=attempts, patience=patience, deadline=patience)
 
     spool = Spool(Path(order.spool))
     stack.callback(spool.close)
-    committer = Committer(spool, session(), order.run_id, spell)
+    committer = Committer(spool, session(), order.run_id, spell, patience=patience)
     stack.callback(committer.close)
     keeper = LedgerKeeper(session(), sealer, order.run_id)
     stack.callback(keeper.close)
@@ -99,23 +103,43 @@ def _service(settings: Settings, order: ProcessOrder, stack: ExitStack) -> Servi
         offer=offer_of(port),
         rules=rules_of(port),
         limits=Limits(pdu=port.max_pdu),
-        deadlines=Deadlines(idle=port.idle_seconds),
+        deadlines=deadlines_of(port),
         header=header_rule(port.only),
         keeper=keeper,
+        reports=reporter_of(port),
     )
 
 
 def offer_of(port: PortOrder) -> Offer:
-    """Return what is negotiated: verification, storage commitment, and storage in every transfer syntax as sent."""
+    """Return what is negotiated: verification, storage commitment, and storage in every transfer syntax as sent.
+
+    Raise `BadRecipe` where the file of users cannot be used.
+    """
 
     def supports(sop_class: str) -> bool:
         return sop_class in {VERIFICATION, STORAGE_COMMITMENT} or is_storage(sop_class, private=port.private)
 
     return Offer(
         supports=supports,
+        private_syntaxes=frozenset(port.syntaxes),
         titles=frozenset(port.ae_titles) or None,
         maximum_length=port.max_pdu,
+        judge=Users.load(Path(port.users)) if port.users else None,
     )
+
+
+def caps_of(port: PortOrder) -> Caps:
+    """Return how many may come."""
+    return Caps(
+        connections=port.max_connections,
+        per_peer=port.max_associations,
+        per_address=port.max_per_address,
+    )
+
+
+def deadlines_of(port: PortOrder) -> Deadlines:
+    """Return how long they may stay."""
+    return Deadlines(idle=port.idle_seconds, least_rate=port.least_rate, longest=port.longest_seconds)
 
 
 def rules_of(port: PortOrder) -> tuple[Rule, ...]:
@@ -136,13 +160,31 @@ def header_rule(only: tuple[tuple[str, str], ...]) -> HeaderRule | None:
     return HeaderRule(tags=frozenset(wanted), decide=decide) if wanted else None
 
 
+def reporter_of(port: PortOrder) -> Reporter:
+    """Return who reports on storage commitment where the association of the request has ended.
+
+    It speaks TLS where the port does, with the same certificate. Raise `BadRecipe` where a peer is not written as one.
+    """
+    authority, mine = _authority(port), _identification(port)
+    tls = client_context(authority=authority, identification=mine) if mine else None
+    addresses = [Address.parse(text) for text in port.report_to]
+    return Reporter({one.title: Peer(host=one.host, port=one.port, ae_title=one.title, tls=tls) for one in addresses})
+
+
 def tls_of(port: PortOrder) -> ssl.SSLContext | None:
     """Return the server's side of TLS, if it is asked for; raise `BadRecipe` where its files cannot be used."""
+    mine, authority = _identification(port), _authority(port)
+    return server_context(identification=mine, authority=authority, require=authority is not None) if mine else None
+
+
+def _identification(port: PortOrder) -> Identification | None:
     if not port.certificate:
         return None
-    authority = Path(port.authority) if port.authority else None
-    identification = Identification(certificate=Path(port.certificate), key=Path(port.key) if port.key else None)
-    return server_context(identification=identification, authority=authority, require=authority is not None)
+    return Identification(certificate=Path(port.certificate), key=Path(port.key) if port.key else None)
+
+
+def _authority(port: PortOrder) -> Path | None:
+    return Path(port.authority) if port.authority else None
 
 
 if __name__ == "__main__":

@@ -23,10 +23,12 @@ from farm.recipe.recipe import Recipe
 from scheduler.ingest.keeper import Keeper, clear
 from scheduler.ingest.order import PortOrder, ProcessOrder
 from scheduler.ingest.spool import Spool
+from scheduler.intake import Attendance
 from scheduler.worker_process import environment
 
 if TYPE_CHECKING:
-    from farm.ledger import Run
+    from farm.ledger import Progress, Run
+    from farm.queue import Tables
     from scheduler.campaign import Desk
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ class Ports:
         self._processes: dict[int, _Process] = {}
         self._quick_deaths = 0
         self._session = desk.session()
+        self._attendance = Attendance(run.id)
         self._keeper = Keeper(spool, run.id, desk.settings)
         self._kept = 0.0
         self._stopped = False
@@ -83,7 +86,7 @@ class Ports:
 
     def start(self) -> None:
         """Clear what a crash left in the spool, and let peers come."""
-        self._session.call(lambda tables: tables.ledger.listening(self._run.id))
+        self._session.call(self._attendance.keep)
         removed = self._session.call(lambda tables: clear(self._spool, self._run.id, tables.ledger))
         if removed:
             log.info("run %d: %d instances that were never acknowledged were removed", self._run.id, removed)
@@ -99,7 +102,11 @@ class Ports:
         if time.monotonic() - self._kept >= _KEEP_EVERY:
             self._kept = time.monotonic()
             with suppress(Unavailable):  # the campaign tells what is away
-                self._session.call(lambda tables: self._keeper.keep(tables.ledger))
+                self._session.call(self._keep)
+
+    def over(self, _tables: Tables, _progress: Progress) -> bool:
+        """Tell that there is more to come: a peer may send at any time."""
+        return False
 
     def stop(self) -> None:
         """Take no more associations, let those in the middle of a request finish it, and note that nothing follows."""
@@ -117,10 +124,14 @@ class Ports:
             _close(process.child)
         self._listener.close()
         with suppress(Unavailable):
-            self._session.call(lambda tables: tables.ledger.crawled(self._run.id, {}))
+            self._session.call(lambda tables: self._attendance.leave(tables, {}))
         self._session.close()
         self._spool.close()
         os.close(self._slots_fd)
+
+    def _keep(self, tables: Tables) -> None:
+        self._attendance.keep(tables)
+        self._keeper.keep(tables.ledger)
 
     def _start(self, row: int) -> None:
         settings = self._desk.settings

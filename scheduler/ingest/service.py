@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from scheduler.campaign import Campaign, Summary, check_apart, desk_of, open_run
-from scheduler.ingest.port import header_rule, rules_of, tls_of
+from scheduler.ingest.port import header_rule, offer_of, reporter_of, rules_of, tls_of
 from scheduler.ingest.ports import Ports, listener
 from scheduler.ingest.spool import Spool
 
@@ -32,8 +32,10 @@ def spool_of(settings: Settings, destination: Path, recipe: Recipe) -> Path:
 def check(order: PortOrder) -> None:
     """Raise `BadRecipe` for what could not be carried out, before anything is started."""
     header_rule(order.only)
+    offer_of(order)
     rules_of(order)
     tls_of(order)
+    reporter_of(order)
 
 
 def run_scp(  # noqa: PLR0913 - an order, and how to talk to whoever gave it

@@ -17,6 +17,11 @@ class Spell:
     def __init__(self) -> None:
         self._reason: Reason | None = None
 
+    @property
+    def reason(self) -> Reason | None:
+        """Return why the last instance was refused; None where it was stored."""
+        return self._reason
+
     def met(self, reason: Reason) -> None:
         """Note why an instance was refused."""
         if reason is not self._reason:

@@ -108,7 +108,9 @@ class Spool:
         self.root = root.resolve()
         self._path = str(self.root)
         with guarded():
-            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not self.root.parent.exists():  # all spools' own: `parents` would not mind the mode
+                self.root.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+            self.root.mkdir(exist_ok=True, mode=0o700)
             self.root.chmod(0o700)
             sync_folder(str(self.root.parent))
             self._fd = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -15,12 +15,18 @@ import psutil
 import pytest
 from fix_celery import until
 from fix_cli import ended
+from fix_farm import CT as SAMPLE
 from fix_farm import visible
-from fix_scp import Peer, instance, sent
+from fix_scp import CT, Peer, instance, reached, sent
+from fix_stack import hanging
+from inboxes import inbox
 from psycopg import sql
 
 from farm.cli.statuses import Status
 from farm.database import connect
+from farm.dicom import part10
+from farm.dicom.elements import EXPLICIT
+from farm.dicom.syntaxes import TransferSyntax
 from farm.embedded import Stack
 from farm.ledger import Ledger
 from farm.net.services import Status as Dimse
@@ -101,6 +107,7 @@ def test_what_is_sent_ends_in_the_output_folder(scp: Scp, farm: Cli, tmp_path: P
     status = farm("status", "1", "--json")
     assert status.status == Status.DONE
     assert status.json["studies"]["open"] + status.json["studies"]["closed"] > 0
+    assert status.json["kind"] == "scp"
     log = (scp.settings.home / "logs" / "scp.log").read_text()
     for words in (log, said.out, said.err, status.out, *titles, *rows(scp.settings)):
         for mark in ("CompressedSamples", "1CT1", instance(1)[0][:-5]):
@@ -187,6 +194,55 @@ def test_only_what_is_asked_for_is_let_in(start: Starter, farm: Cli, settings: S
     assert (said.status, said.json["total"]) == (Status.DONE, 0)
 
 
+def test_users_and_private_syntaxes_are_a_matter_of_options(
+    start: Starter,
+    farm: Cli,
+    settings: Settings,
+    tmp_path: Path,
+) -> None:
+    """Who is not named would be let in, and a modality's own instances would be refused without a way to take them."""
+    users, passcode, private = tmp_path / "users", tmp_path / "passcode", tmp_path / "private.dcm"
+    users.write_text("research:staple\n")
+    passcode.write_text("staple\n")
+    for path in (users, passcode):
+        path.chmod(0o600)
+    uid, body = instance(1)
+    syntax = TransferSyntax(uid="1.2.840.113619.5.2")
+    private.write_bytes(part10.header(syntax, CT.encode(), uid.encode()) + body)
+    scp = listening(start, settings, tmp_path / "out", "--users", str(users), "--transfer-syntax", syntax.uid)
+    peer, who = f"FARM@127.0.0.1:{scp.port}", ("--user", "research", "--passcode-file", passcode)
+    assert farm("echo", peer, *who, "--confirm-user").status == Status.DONE
+    for stranger in ((), ("--user", "research"), ("--user", "nobody", "--passcode-file", passcode)):
+        said = farm("echo", peer, *stranger)
+        assert (said.status, "peer-refused" in said.err) == (Status.AWAY, True)
+    assert farm("store", peer, private, *who, "--json").json["outcomes"] == {"0x0000": 1}
+    scp.until_done(1)
+    said = scp.stopped()
+    assert (said.json["quarantined"], said.json["done"]) == (1, 0)
+    assert "unknown-syntax" in farm("quarantine", "list", "1").out
+    assert "staple" not in said.err + (settings.home / "logs" / "scp.log").read_text()
+
+
+def test_who_has_hung_up_is_told_what_is_safe(start: Starter, farm: Cli, settings: Settings, tmp_path: Path) -> None:  # noqa: ARG001
+    """A modality that asks and hangs up would keep its instances for ever."""
+
+    async def scenario(port: int) -> None:
+        uid, body = instance(1)
+        modality = await Peer.associated(port, calling="MODALITY")
+        assert await modality.store(uid, body) == SUCCESS
+        reference = EXPLICIT.element(0x00081150, "UI", CT.encode()) + EXPLICIT.element(0x00081155, "UI", uid.encode())
+        asked = EXPLICIT.element(0x00081195, "UI", b"1.2.99") + EXPLICIT.sequence(0x00081199, reference)
+        assert (await modality.commit(asked)).status == SUCCESS
+        await modality.release()
+        await reached(lambda: told.reports)
+
+    with inbox() as told:
+        scp = listening(start, settings, tmp_path / "out", "--report-to", f"MODALITY@127.0.0.1:{told.port}")
+        asyncio.run(scenario(scp.port))
+        assert scp.stopped().status == Status.DONE
+    assert [(event_type, data.TransactionUID) for event_type, data in told.reports] == [(1, "1.2.99")]
+
+
 def test_a_port_that_is_taken_is_said(scp: Scp, farm: Cli, tmp_path: Path) -> None:
     """A second receiver would seem to run, and nobody reach it."""
     said = farm("scp", "--port", str(scp.port), "--host", "127.0.0.1", "--out", tmp_path / "other", "--recipe", "basic")
@@ -195,7 +251,14 @@ def test_a_port_that_is_taken_is_said(scp: Scp, farm: Cli, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "wrong", [("--allow", "A title that is too long"), ("--only", "Modlity=CT"), ("--allow", "X@300.1.1.1")]
+    "wrong",
+    [
+        ("--allow", "A title that is too long"),
+        ("--only", "Modlity=CT"),
+        ("--allow", "X@300.1.1.1"),
+        ("--report-to", "CT1@10.0.0.7"),
+        ("--users", str(SAMPLE)),  # which others may read
+    ],
 )
 def test_an_order_that_cannot_be_carried_out_starts_nothing(
     farm: Cli, home: Path, tmp_path: Path, wrong: tuple[str, str]
@@ -220,6 +283,21 @@ def apart(servers: Stack, cli: Cli, settings: Settings, monkeypatch: pytest.Monk
     for name, value in environment(settings).items():
         monkeypatch.setenv(name, value)
     return settings
+
+
+def test_a_database_that_hangs_is_told_and_waited_for(
+    start: Starter, apart: Settings, servers: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer would wait as long as the database does not answer, and give up in its own way."""
+    monkeypatch.setenv("FARM_LEDGER_PATIENCE_SECONDS", "1")
+    scp = listening(start, apart, tmp_path / "out")
+    assert asyncio.run(sent(scp.port, [0])) == [SUCCESS]
+    assert servers.postgres_pid is not None
+    with hanging(servers.postgres_pid):
+        assert asyncio.run(sent(scp.port, [1, 1])) == [OUT_OF_RESOURCES] * 2
+    until(lambda: asyncio.run(sent(scp.port, [1])) == [SUCCESS], "the database")
+    until(lambda: scp.progress().done == 2, "the instances")
+    assert scp.stopped().json["done"] == 2
 
 
 def test_a_database_that_dies_is_told_and_waited_for(

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Barrier
+from typing import TYPE_CHECKING
 
 import pytest
+from fix_celery import until
 from fix_ledger import Bench
 
 from farm.database import Database, QueryFault, connect, load_queries, migrate
 from farm.errors import Reason, Unavailable
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+_AT_WORK = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND state = 'active'"
 PACKAGES = ("farm.registry", "farm.ledger")
 CANARY = "can" + "ary"  # in no source line that a traceback could quote
 
@@ -78,3 +89,56 @@ def test_every_query_has_a_name_of_its_own(package: str) -> None:
     """One query would silently stand for another."""
     assert len(load_queries(package)) > 5
     assert all(text.strip() for text in load_queries(package).values())
+
+
+@contextmanager
+def _hanging(conn: psycopg.Connection) -> Iterator[None]:
+    """Stop the server's process of a connection, and let it go on afterwards."""
+    pid = conn.info.backend_pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_server_that_hangs_is_away_for_who_cannot_wait(database: str) -> None:
+    """A peer that stores would wait as long as the server hangs: for ever, where it is a network that is gone."""
+    conn = connect(database, deadline=0.3)
+    db = Database(conn, {"one": "SELECT 1", "rows": "SELECT generate_series(1, 3)"})
+    assert db.rows("rows") == [(1,), (2,), (3,)]
+    with _hanging(conn), pytest.raises(Unavailable) as caught:
+        db.value("one")
+    assert caught.value.reason is Reason.DATABASE_AWAY
+    assert conn.closed
+    with pytest.raises(Unavailable):  # a late answer to the first is none to the second
+        db.value("one")
+
+
+def test_the_server_too_gives_up_what_nobody_waits_for(database: str) -> None:
+    """Each try would leave a process behind that waits for a lock, until the server takes no more connections."""
+    with connect(database) as other, connect(database, deadline=0.3) as conn:
+        other.execute("CREATE TABLE held ()")
+        with other.transaction():
+            other.execute("LOCK held")
+            pid = conn.info.backend_pid
+            with pytest.raises(Unavailable):
+                Database(conn, {"held": "SELECT count(*) FROM held"}).value("held")
+            until(lambda: not other.execute(_AT_WORK, [pid]).fetchall(), "the end of the statement")
+
+
+def test_a_long_statement_is_none_that_hangs(database: str) -> None:
+    """A migration or a crawl's insert that takes its time would be broken off, again and again."""
+    with connect(database) as conn:
+        assert conn.execute("SHOW statement_timeout").fetchone() == ("0",)
+        db = Database(conn, {"long": "SELECT pg_sleep(0.5)::text"})
+        assert db.value("long") == ""
+
+
+def test_a_lost_network_is_noticed_and_the_urls_own_values_stand(database: str) -> None:
+    """The kernel gives a connection up after two hours, and until then whoever uses it waits."""
+    with connect(database) as conn, connect(database + "&tcp_user_timeout=1000&keepalives_idle=7") as own:
+        facts, given = conn.info.get_parameters(), own.info.get_parameters()
+    assert 0 < int(facts["tcp_user_timeout"]) <= 300_000
+    assert 0 < int(facts["keepalives_idle"]) <= 60
+    assert (given["tcp_user_timeout"], given["keepalives_idle"]) == ("1000", "7")

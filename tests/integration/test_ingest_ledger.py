@@ -126,12 +126,49 @@ def test_a_complete_run_goes_on(bench: Bench) -> None:
     assert len(bench.feed()) == 1
 
 
-def test_a_run_that_is_listened_for_is_not_complete(bench: Bench) -> None:
+def test_a_run_that_is_attended_is_not_complete(bench: Bench, database: str) -> None:
     """A run would be called complete between two studies."""
     bench.ledger.crawled(bench.run_id, {})
-    bench.ledger.listening(bench.run_id)
-    assert not bench.ledger.finish(bench.run_id)
-    assert bench.ledger.run(bench.run_id).state == "crawling"
+    assert bench.ledger.finish(bench.run_id)
+    with connect(database) as connection:
+        Ledger(connection).attend(bench.run_id)
+        assert not bench.ledger.finish(bench.run_id)
+        assert bench.ledger.run(bench.run_id).state == "crawling"
+
+
+def test_a_run_ends_with_the_last_that_attends_it(bench: Bench, database: str) -> None:
+    """Of two receivers the first to end would end the run of the other, or a dead one keep it for ever."""
+    with connect(database) as one, connect(database) as other:
+        first, second = Ledger(one), Ledger(other)
+        for ledger in (first, second):
+            ledger.attend(bench.run_id)
+            ledger.pause(bench.run_id)
+            ledger.resume(bench.run_id)
+        first.leave(bench.run_id)
+        first.crawled(bench.run_id, {})
+        assert (first.is_attended(bench.run_id), second.is_attended(bench.run_id)) == (True, False)
+        assert not bench.ledger.finish(bench.run_id)
+        assert bench.ledger.run(bench.run_id).state == "crawling"
+        bench.ledger.pause(bench.run_id)
+        bench.ledger.resume(bench.run_id)
+        assert not bench.ledger.finish(bench.run_id)
+    assert not bench.ledger.is_attended(bench.run_id)
+    assert bench.ledger.finish(bench.run_id)
+
+
+def test_what_one_brought_is_through_whatever_others_bring(bench: Bench) -> None:
+    """A harvest into a receiver's run would never end, or end before its instances do."""
+    bench.ledger.arrive(bench.run_id, [arrived(number) for number in range(2)])
+    last_id = bench.ledger.crawled(bench.run_id, {})
+    parcels = bench.feed()
+    bench.ledger.arrive(bench.run_id, [arrived(2)])
+    assert not bench.ledger.is_through(bench.run_id, last_id)
+    for parcel in parcels:
+        assert bench.ledger.lease(parcel.generation, "worker", 60)
+        assert not bench.ledger.is_through(bench.run_id, last_id)
+        bench.ledger.commit(parcel.generation, [done(id_) for id_ in parcel.ids])
+    assert bench.ledger.is_through(bench.run_id, last_id)
+    assert not bench.ledger.is_through(bench.run_id, last_id + 1)
 
 
 @pytest.mark.parametrize("order", ["pause", "stop"])
@@ -140,7 +177,7 @@ def test_a_halted_run_takes_what_arrives_and_stays_halted(bench: Bench, order: s
     bench.ledger.pause(bench.run_id) if order == "pause" else bench.ledger.stop(bench.run_id, Reason.KEY_MISMATCH)
     state = bench.ledger.run(bench.run_id).state
     bench.ledger.arrive(bench.run_id, [arrived(1)])
-    bench.ledger.listening(bench.run_id)
+    bench.ledger.attend(bench.run_id)
     assert bench.ledger.run(bench.run_id).state == state
     assert bench.feed() == []
     bench.ledger.resume(bench.run_id)
@@ -254,13 +291,10 @@ def test_the_keeper_closes_and_sweeps(bench: Bench, settings: Settings, tmp_path
     ended(bench)
     for table, column in (("outcomes", "finished_at"), ("spooled", "at"), ("studies", "last_at")):
         age(bench, table, column, 100_000)
-    keeper = Keeper(spool, bench.run_id, settings)
-    bench.ledger.crawled(bench.run_id, {})
-    keeper.keep(bench.ledger)
+    Keeper(spool, bench.run_id, settings).keep(bench.ledger)
     assert bench.ledger.studies(bench.run_id) == Studies(open=0, closed=1)
     assert len(list(spool.root.iterdir())) == 1
     assert [path.name for path in spool.root.iterdir()] == list(bench.ledger.spooled(bench.run_id))
-    assert bench.ledger.run(bench.run_id).state == "crawling"
 
 
 def test_a_start_keeps_what_any_run_of_the_spool_knows(bench: Bench, tmp_path: Path) -> None:

@@ -6,17 +6,14 @@ import asyncio
 import os
 import random
 import socket
-from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 
 import pytest
 from fix_scp import CONTEXTS, CT, EXPLICIT, IMPLICIT, MemoryReceiver, Peer, parts, reached, serving
 from pdus import p_data, value
 
-from farm.dicom.elements import EXPLICIT as DIALECT
 from farm.errors import Reason, Unavailable
 from farm.net import dimse
-from farm.net.acceptor import HeaderRule
 from farm.net.admission import Rule
 from farm.net.association import Aborted, Accepted, Limits, Rejected
 from farm.net.dimse import Command, Field, Tag
@@ -293,45 +290,6 @@ def test_hanging_up_before_the_answer_takes_nothing_back() -> None:
             gate.set()
             await reached(lambda: receiver.kept)
         assert receiver.abandoned == []
-
-    asyncio.run(scenario())
-
-
-_MODALITY = 0x00080060
-
-
-def _only_ct(_: Arriving, found: Mapping[int, bytes]) -> int | None:
-    return None if found.get(_MODALITY) == b"CT" else Status.NOT_AUTHORIZED
-
-
-def _instance(modality: bytes) -> bytes:
-    """Return an instance with a large header and larger pixels."""
-    text = b"".join(DIALECT.element(0x00181000 + 2 * number, "LO", b"text") for number in range(20))
-    return DIALECT.element(_MODALITY, "CS", modality) + text + DIALECT.element(0x7FE00010, "OW", bytes(200_000))
-
-
-@pytest.mark.parametrize("size", [100, 16_000])
-def test_a_header_rule_refuses_before_the_pixels_have_come(size: int) -> None:
-    """Gigabytes that nobody wants would be written to the spool first."""
-
-    async def scenario() -> None:
-        receiver = MemoryReceiver()
-        rule = HeaderRule(tags=frozenset({_MODALITY}), decide=_only_ct)
-        async with serving(receiver, header=rule) as running:
-            peer = await Peer.associated(running.port)
-            assert await peer.store("1.2.1", _instance(b"CT"), size) == SUCCESS
-            first, *rest = parts(_instance(b"MR"), size)
-            await peer.send(peer.command("1.2.2") + first)
-            for part in rest[:5]:
-                await peer.send(part)
-            await receiver.changed.wait()
-            assert receiver.abandoned == ["1.2.2"]
-            for part in rest[5:]:
-                await peer.send(part)
-            assert (await peer.response()).status == Status.NOT_AUTHORIZED
-            assert await peer.store("1.2.3", b"", size) == Status.NOT_AUTHORIZED
-            await peer.release()
-        assert [arriving.sop_instance for arriving, _ in receiver.kept] == ["1.2.1"]
 
     asyncio.run(scenario())
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from fix_scp import MemoryReceiver, Peer, Running, parts, reached, serving
-from pdus import REQUEST_BYTES
+from pdus import REQUEST_BYTES, p_data, value
 
-from farm.net.acceptor import Deadlines
 from farm.net.association import Aborted, Accepted, Rejected
+from farm.net.deadlines import Deadlines
 from farm.net.negotiation import Refusal
 from farm.net.server import Caps, Port, listen
 from farm.net.slots import Slots
@@ -30,13 +30,12 @@ def _ticking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("farm.net.server._TICK", 0.01)
 
 
-def _port(*, connections: int = 512, per_peer: int = 64, slots: Slots | None = None, row: int = 0) -> Port:
-    caps = Caps(connections=connections, per_peer=per_peer)
-    return Port(listener=listen("127.0.0.1", 0), caps=caps, slots=slots, row=row)
+def _port(*, slots: Slots | None = None, row: int = 0, **caps: float) -> Port:
+    return Port(listener=listen("127.0.0.1", 0), caps=Caps(**caps), slots=slots, row=row)  # type: ignore[arg-type]
 
 
-async def _asked(port: int, calling: str = "PEER") -> tuple[Peer, object]:
-    peer = await Peer.connected(port)
+async def _asked(port: int, calling: str = "PEER", at: str = "127.0.0.1") -> tuple[Peer, object]:
+    peer = await Peer.connected(port, at=at)
     return peer, await peer.request(calling=calling)
 
 
@@ -113,7 +112,70 @@ def test_a_rush_does_not_go_beyond_the_cap() -> None:
     asyncio.run(scenario())
 
 
-def test_where_all_are_seated_nobody_is_ended() -> None:
+@pytest.mark.parametrize(("other", "quiet"), [("127.0.0.2", 60), ("127.0.0.1", 0)])
+def test_one_address_cannot_hold_all_places_by_its_titles(other: str, quiet: float) -> None:
+    """Titles are free to choose: one host could keep out a whole department, its own other programs among them."""
+
+    async def scenario() -> None:
+        async with serving(MemoryReceiver(), port=_port(connections=60, per_address=40, quiet=quiet)) as running:
+            hostile = [await _asked(running.port, f"T{number}") for number in range(70)]
+            seated = [peer for peer, answered in hostile if isinstance(answered, Accepted)]
+            assert running.server._slots.taken() == 40
+            assert len(seated) == (40 if quiet else 70)  # the quiet made room for others of their address
+            peer, answered = await _asked(running.port, "HONEST", other)
+            assert isinstance(answered, Accepted)
+            assert await peer.echo() == SUCCESS
+            await peer.release()
+            for one, _ in hostile:
+                await one.close()
+            await running.emptied()
+
+    asyncio.run(scenario())
+
+
+def test_who_is_quiet_makes_room_first_where_most_are_of_one_address() -> None:
+    """Associations that nobody uses would keep out an honest peer for minutes, or cost another one its own."""
+
+    async def scenario() -> None:
+        async with serving(MemoryReceiver(), port=_port(connections=4)) as running:
+            honest = await Peer.associated(running.port, at="127.0.0.2")
+            first, second, last = [await Peer.associated(running.port, calling=f"T{number}") for number in range(3)]
+            await last.send(last.command("1.2.3") + next(iter(parts(bytes(100), 50))))
+            await reached(lambda: any(one.is_busy for one in running.server._acceptors))
+            for acceptor in running.server._acceptors:
+                acceptor.watch.heard -= 60  # as if that long ago
+            assert await first.echo() == SUCCESS
+            late = await Peer.associated(running.port, at="127.0.0.3")
+            assert isinstance(await second.ended(), Aborted)
+            assert await honest.echo() == await first.echo() == await late.echo() == SUCCESS
+            later = await Peer.associated(running.port, at="127.0.0.4")
+            assert isinstance(await last.ended(), Aborted)  # in the middle of an instance, and silent
+            for peer in (honest, first, late, later):
+                await peer.release()
+
+    asyncio.run(scenario())
+
+
+def test_who_waits_for_us_makes_no_room() -> None:
+    """A slow disk would cost those whose instances are on their way to it."""
+
+    async def scenario() -> None:
+        gate = asyncio.Event()
+        receiver = MemoryReceiver(before_end=gate.wait)
+        async with serving(receiver, port=_port(connections=1, quiet=0.05)) as running:
+            peer = await Peer.associated(running.port)
+            waiting = asyncio.ensure_future(peer.store("1.2.3", b"data"))
+            await asyncio.sleep(0.2)
+            late = await Peer.connected(running.port)
+            assert isinstance(await late.ended(), Aborted)
+            gate.set()
+            assert await waiting == SUCCESS
+            await peer.release()
+
+    asyncio.run(scenario())
+
+
+def test_where_all_are_seated_nobody_is_ended_at_once() -> None:
     """An association in the middle of its work would make room for one that has not even asked."""
 
     async def scenario() -> None:
@@ -203,6 +265,73 @@ def test_dripping_bytes_does_not_put_off_the_end() -> None:
             dripping.cancel()
             await asyncio.gather(dripping, return_exceptions=True)
             await running.emptied()
+
+    asyncio.run(scenario())
+
+
+def test_an_instance_that_trickles_in_has_an_end() -> None:
+    """Whole PDUs of two bytes, each in time, would keep an instance and its association on their way for ever."""
+
+    async def trickle(peer: Peer) -> None:
+        await peer.send(peer.command("1.2.3"))
+        while True:
+            await peer.send(p_data(value(1, 0, b"\0\0")))
+            await asyncio.sleep(0.02)
+
+    async def scenario() -> None:
+        receiver = MemoryReceiver()
+        deadlines = Deadlines(request=0.05, idle=0.2, least_rate=100_000)
+        async with serving(receiver, deadlines=deadlines) as running:
+            peer = await Peer.associated(running.port)
+            trickling = asyncio.ensure_future(trickle(peer))
+            assert isinstance(await peer.ended(), Aborted)
+            trickling.cancel()
+            await asyncio.gather(trickling, return_exceptions=True)
+            await running.emptied()
+        assert (receiver.kept, receiver.abandoned) == ([], ["1.2.3"])
+
+    asyncio.run(scenario())
+
+
+def test_an_association_has_an_end_and_an_instance_on_its_way_none() -> None:
+    """A C-ECHO now and then would hold a place for ever; and the end must not cost an instance."""
+
+    async def scenario() -> None:
+        gate, receiver = asyncio.Event(), MemoryReceiver()
+        receiver.before_end = gate.wait
+        async with serving(receiver, deadlines=Deadlines(request=0.05, longest=0.1)) as running:
+            sending, echoing = [await Peer.associated(running.port) for _ in range(2)]
+            waiting = asyncio.ensure_future(sending.store("1.2.3", b"data"))
+            ended = False
+            while not ended:
+                try:
+                    assert await echoing.echo() == SUCCESS
+                except (AssertionError, ConnectionError):
+                    ended = True
+            await echoing.close()
+            gate.set()
+            assert await waiting == SUCCESS
+            assert isinstance(await sending.ended(), Aborted)
+            await running.emptied()
+        assert len(receiver.kept) == 1
+
+    asyncio.run(scenario())
+
+
+def test_what_we_wait_for_has_an_end_too() -> None:
+    """A disk that never answers would hold every association that has brought something."""
+
+    async def scenario() -> None:
+        gate = asyncio.Event()
+        receiver = MemoryReceiver(before_end=gate.wait)
+        async with serving(receiver, deadlines=Deadlines(request=0.05, answer=0.1)) as running:
+            peer = await Peer.associated(running.port)
+            with pytest.raises(AssertionError, match="Aborted"):
+                await peer.store("1.2.3", b"data")
+            await peer.close()
+            await running.emptied()
+            gate.set()
+            await reached(lambda: receiver.kept)
 
     asyncio.run(scenario())
 

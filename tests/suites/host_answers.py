@@ -12,6 +12,7 @@ ANSWER: dict[str, object] = {
     "changes": {"photometric": "MONOCHROME2", "lossy_method": "ISO_15444_1", "lossy_ratio": 2.5},
     "codec": "OpenJPEG 2.5",
     "handed_back": False,
+    "why_not": "",
 }
 REFUSAL: dict[str, object] = {"unit": 0, "reason": "pixel-length", "hint": "a hint", "fields": {"expected": 4}}
 FAULT: dict[str, object] = {"unit": 0, "fault": "ValueError at frames:12"}

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import mmap
 from array import array
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from blake3 import blake3
 
 from farm.errors import BadRecipe, Reason, Unavailable
+from farm.stores import Owner
 
 if TYPE_CHECKING:
     from farm.stores import Staged, Store
 
+OWNER = Owner(project="p", recipe="r", key="k")
 PATH = "S1/2.25.1/2.25.2/2.25.3.dcm"
 
 
@@ -36,12 +39,12 @@ def digest(content: bytes) -> str:
 
 
 class StoreSuite:
-    """Inherit it, and give the fixtures `fresh` (a store not yet opened) and `store` (one opened for p, r)."""
+    """Inherit it, and give the fixtures `fresh` (a store not yet opened) and `store` (one opened for `OWNER`)."""
 
     @pytest.fixture
     def store(self, fresh: Store) -> Store:
-        """Open the store for project `p` and recipe `r`."""
-        fresh.open("p", "r")
+        """Open the store for `OWNER`."""
+        fresh.open(OWNER)
         return fresh
 
     def test_nothing_is_visible_before_release(self, store: Store) -> None:
@@ -139,17 +142,17 @@ class StoreSuite:
         assert store.sweep(-1) == 0
         assert store.digest_of(PATH) == digest(b"abc")
 
-    def test_a_destination_belongs_to_one_project_and_recipe(self, store: Store) -> None:
-        """Lost: one folder could mix subjects of two projects, or two ways of de-identifying."""
-        store.open("p", "r")
-        store.open("p", "r", create=False)
-        for project, recipe in (("q", "r"), ("p", "s")):
+    def test_a_destination_belongs_to_one_owner(self, store: Store) -> None:
+        """Lost: one folder could mix subjects of two projects, two ways of de-identifying, or two keys of a project."""
+        store.open(OWNER)
+        store.open(OWNER, create=False)
+        for other in ({"project": "q"}, {"recipe": "s"}, {"key": "l"}):
             for create in (True, False):
                 with pytest.raises(BadRecipe) as caught:
-                    store.open(project, recipe, create=create)
+                    store.open(replace(OWNER, **other), create=create)
                 assert caught.value.reason is Reason.BAD_DESTINATION
 
     def test_a_worker_does_not_begin_a_destination(self, fresh: Store) -> None:
         """Lost: with the destination unmounted, workers would fill the disk below the mount point."""
         with pytest.raises(Unavailable):
-            fresh.open("p", "r", create=False)
+            fresh.open(OWNER, create=False)

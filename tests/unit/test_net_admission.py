@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 
 from farm.errors import BadRecipe, Reason
-from farm.net.admission import Rule, admitted, fingerprint
+from farm.net.admission import Rule, admitted, fingerprint, share_of
 
 _PRINT = sha256(b"certificate").hexdigest()
 _OTHER = sha256(b"another").hexdigest()
@@ -99,6 +99,22 @@ def test_any_rule_lets_in_and_none_means_everybody() -> None:
 def test_an_address_is_of_a_network(network: str, address: str, is_in: bool) -> None:  # noqa: FBT001
     """A peer would be taken for one of another network, or be refused on a socket of IPv6."""
     assert Rule(network=network).admits("CT1", address, "") == is_in
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_one"),
+    [
+        ("10.0.0.7", "::ffff:10.0.0.7", True),
+        ("10.0.0.7", "10.0.0.8", False),
+        ("2001:db8::1", "2001:db8::2:0:0:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("fe80::1%2", "fe80::2%2", False),
+        ("", "", True),
+    ],
+)
+def test_places_are_shared_out_by_host(one: str, other: str, is_one: bool) -> None:  # noqa: FBT001
+    """A host of IPv6 has more addresses than there are places; and two of one link would share one peer's."""
+    assert (share_of(one) == share_of(other)) == is_one
 
 
 def test_a_fingerprint_is_that_of_openssl() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
+import zlib
 
 import pytest
 from fix_farm import CT
@@ -121,9 +123,67 @@ def test_no_more_than_a_mebibyte_is_waited_for() -> None:
     assert found == {_MODALITY: b"CT"}
 
 
-def test_a_deflated_data_set_is_not_looked_into() -> None:
-    """Compressed bytes would be read as elements."""
+@settings(deadline=None)
+@given(data=st.data(), level=st.integers(0, 9))
+def test_a_deflated_data_set_is_looked_into(data: st.DataObject, level: int) -> None:
+    """What is asked of every instance would refuse all that come deflated."""
+    whole = _deflated(_head(EXPLICIT) + EXPLICIT.element(_PIXELS, "OW", bytes(3000)), level)
+    cuts = data.draw(st.lists(st.integers(0, len(whole)), max_size=12))
+    reader = HeaderReader(_TAGS, DEFLATED_LITTLE)
+    assert _read(reader, whole, cuts)[0] == _FOUND
+    assert whole.startswith(reader.came)
+
+
+def _deflated(data: bytes, level: int = 6) -> bytes:
+    stream = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return stream.compress(data) + stream.flush()
+
+
+def test_a_deflated_data_set_is_inflated_no_further_than_needed() -> None:
+    """A few kilobytes that inflate to gigabytes would fill the memory before anybody decides."""
+    endless = EXPLICIT.element(_MODALITY, "CS", b"CT") + EXPLICIT.pack_header(0x00081199, "UN", 1 << 30)
+    bomb = _deflated(endless + bytes(64 << 20))
+    tracemalloc.start()
+    found, after = _read(HeaderReader(_TAGS, DEFLATED_LITTLE), bomb, list(range(0, len(bomb), 16_000)))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == {_MODALITY: b"CT"}
+    assert after <= 16_000
+    assert most < 8 << 20
+
+
+def test_a_deflated_stream_that_gives_nothing_is_given_up() -> None:
+    """Empty blocks without end would be held, from each association as many as it likes."""
+    empty = b"\0\0\0\xff\xff" * 3200  # stored blocks of no bytes (RFC 1951 section 3.2.4)
+    reader = HeaderReader(_TAGS, DEFLATED_LITTLE)
+    found = [reader.feed(memoryview(empty)) for _ in range(66)]
+    assert found[:65] == [None] * 65
+    assert found[65] == {}
+
+
+def test_what_cannot_be_inflated_gives_what_came_before() -> None:
+    """A torn stream would end the event loop's read, and with it the association's answer."""
     assert HeaderReader(_TAGS, DEFLATED_LITTLE).feed(memoryview(b"\xff" * 10)) == {}
+    reader = HeaderReader(_TAGS, DEFLATED_LITTLE)
+    stream = zlib.compressobj(0, zlib.DEFLATED, -zlib.MAX_WBITS)
+    good = stream.compress(EXPLICIT.element(_MODALITY, "CS", b"CT")) + stream.flush(zlib.Z_FULL_FLUSH)
+    assert reader.feed(memoryview(good)) is None
+    assert reader.feed(memoryview(b"\xff" * 10)) == {_MODALITY: b"CT"}
+
+
+@pytest.mark.parametrize("dialect", [EXPLICIT, IMPLICIT])
+@settings(deadline=None)
+@given(data=st.data())
+def test_a_private_syntax_is_read_as_it_looks(dialect: Dialect, data: st.DataObject) -> None:
+    """GE's is implicit VR: read as explicit it has no attribute that a rule asks for."""
+    whole = _head(dialect) + dialect.element(_PIXELS, "OW", bytes(3000))
+    cuts = data.draw(st.lists(st.integers(0, len(whole)), max_size=12))
+    assert _read(HeaderReader(_TAGS, "1.2.840.113619.5.2"), whole, cuts)[0] == _FOUND
+
+
+def test_without_tags_it_is_decided_at_once() -> None:
+    """A rule that goes by the peer alone would wait, or fail."""
+    assert HeaderReader(frozenset(), EXPLICIT_LITTLE).feed(memoryview(b"\x08")) == {}
 
 
 @settings(deadline=None)

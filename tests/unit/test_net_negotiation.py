@@ -37,9 +37,9 @@ def proposed(*transfer: tuple[str, ...], abstract: str = pdus.CT, user: User | N
     return dataclasses.replace(pdus.REQUEST, contexts=contexts, user=user or User())
 
 
-def accepted(request: AssociateRequest, offer: Offer = pdus.OFFER, **more: bytes) -> AssociateAccept:
+def accepted(request: AssociateRequest, offer: Offer = pdus.OFFER) -> AssociateAccept:
     """Return the answer to a request that is not refused."""
-    answer = negotiation.answer(request, offer, **more)
+    answer = negotiation.answer(request, offer)
     assert isinstance(answer, AssociateAccept)
     return answer
 
@@ -125,12 +125,40 @@ def test_extended_negotiation_is_answered_where_asked() -> None:
     assert accepted(proposed((JPEG,)), offer).user.extended == ()
 
 
-def test_user_identity_is_answered_by_the_caller_alone() -> None:
+def test_private_syntaxes_are_taken_beside_those_of_the_standard() -> None:
+    """Were they not, what a modality holds in its maker's own syntax would never come."""
+    offer = Offer(supports=lambda _: True, private_syntaxes=frozenset({PRIVATE}))
+    assert results(accepted(proposed((PRIVATE,), ("1.9",), (JPEG,), ("1.9", PRIVATE)), offer)) == [
+        (ContextResult.ACCEPTED, PRIVATE),
+        (ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED, "1.9"),
+        (ContextResult.ACCEPTED, JPEG),
+        (ContextResult.ACCEPTED, PRIVATE),
+    ]
+
+
+def identified(identity: Identity | None) -> AssociateRequest:
+    """Return a request of somebody."""
+    return proposed((JPEG,), user=User(identity=identity))
+
+
+def test_user_identity_is_answered_by_a_judge_alone() -> None:
     """Were it answered of itself, a requestor would believe that somebody has looked at it."""
-    asked = proposed((JPEG,), user=User(identity=Identity(kind=1, primary=b"n", response_requested=True)))
-    assert accepted(asked).user.identity_response is None
-    assert accepted(asked, identity_response=b"yes").user.identity_response == b"yes"
-    assert accepted(asked).user.identity is None
+    asked, unasked = (Identity(kind=1, primary=b"n", response_requested=wanted) for wanted in (True, False))
+    assert accepted(identified(asked)).user.identity_response is None
+    judging = Offer(supports=lambda _: True, judge=lambda told: told and b"yes")
+    assert accepted(identified(asked), judging).user.identity_response == b"yes"
+    assert accepted(identified(unasked), judging).user.identity_response is None
+    assert accepted(identified(asked), judging).user.identity is None
+
+
+def test_whom_the_judge_does_not_know_is_refused() -> None:
+    """Were it not, everybody would be let in by leaving the name out."""
+    judging = Offer(supports=lambda _: True, judge=lambda told: b"" if told and told.primary == b"n" else None)
+    for identity in (None, Identity(kind=1, primary=b"other", response_requested=True)):
+        assert negotiation.answer(identified(identity), judging) is Refusal.IDENTITY
+    known = Identity(kind=1, primary=b"n", response_requested=True)
+    assert accepted(identified(known), judging).user.identity_response == b""
+    assert pdu.reject(Refusal.IDENTITY.pdu)[-3:] == b"\1\2\1"  # PS3.7 D.3.3.7.3
 
 
 @pytest.mark.parametrize(("window", "answer"), [(None, None), ((0, 0), (1, 1)), ((8, 9), (1, 1)), ((1, 1), (1, 1))])

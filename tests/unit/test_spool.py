@@ -40,6 +40,8 @@ def test_a_folder_that_was_open_is_closed(tmp_path: Path) -> None:
     """A folder that somebody made beforehand would stay open to all."""
     tmp_path.chmod(0o755)
     assert stat.S_IMODE(Spool(tmp_path).root.stat().st_mode) == 0o700
+    Spool(tmp_path / "spools" / "run")
+    assert stat.S_IMODE((tmp_path / "spools").stat().st_mode) == 0o700
 
 
 def test_a_file_has_its_name_only_when_it_is_whole(spool: Spool) -> None:
