@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from farm.errors import BadRecipe, Reason, Unavailable
 from farm.queue import Publisher, Sealer, Session, make_app
 from farm.registry import Vault, load_or_create
 from farm.sources import FolderSource
-from farm.stores import LocalStore
+from farm.stores import LocalStore, Owner
 from scheduler.crawl import Crawl, CrawlThread
 from scheduler.feeder import Feeder
 from scheduler.patience import Patience
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 _TICK = 0.1
 _MEND_EVERY = 1.0
-_ENDED = frozenset({"complete", "paused", "stopped"})
+_HALTED = frozenset({"paused", "stopped"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,27 +123,39 @@ class Desk:
         """Return what keys and seals places."""
         return Sealer(self.key, self.vault)
 
-    def session(self, patience: float = 0) -> Session:
+    def session(self, patience: float = 0, deadline: float | None = None) -> Session:
         """Return a connection to be."""
-        settings = self.settings
         return Session(
-            settings.database_url, self.vault, self.key, max_attempts=settings.max_attempts, patience=patience
+            self.settings.database_url,
+            self.vault,
+            self.key,
+            max_attempts=self.settings.max_attempts,
+            patience=patience,
+            deadline=deadline,
         )
 
 
 def open_run(desk: Desk, source: Path, destination: Path, recipe: Recipe) -> Run:
-    """Bring the schema up to date, open project and destination, and open the run, anew or again."""
+    """Bring the schema up to date, open project and destination, and open the run, anew or again.
+
+    The run comes last: an order that cannot be carried out leaves none behind.
+    """
     settings, sealer = desk.settings, desk.sealer
     with connect(settings.database_url) as connection:
         for package in ("farm.registry", "farm.ledger"):
             migrate(connection, package)
     origin = sealer.source(os.fsencode(source.resolve()))
     target = sealer.destination(os.fsencode(destination.resolve()))
-    store = LocalStore(destination)
     with closing(desk.session()) as session:
         project_id = session.call(lambda tables: tables.registry.open_project(settings.project, scheme=recipe.scheme))
-        marked = _is_marked(store, settings.project, recipe.digest)
-        run = session.call(
+        released = session.call(
+            lambda tables: tables.ledger.released(
+                project_id=project_id, destination_key=target.key, recipe_digest=recipe.digest
+            )
+        )
+        owner = Owner(project=settings.project, recipe=recipe.digest, key=desk.key.check().hex())
+        _open_store(LocalStore(destination), owner, released, 2 * settings.task_seconds)
+        return session.call(
             lambda tables: tables.ledger.open_run(
                 project_id=project_id,
                 destination_key=target.key,
@@ -154,32 +166,22 @@ def open_run(desk: Desk, source: Path, destination: Path, recipe: Recipe) -> Run
                 recipe_json=recipe.to_json(),
             )
         )
-        if not marked:
-            released = session.call(lambda tables: tables.ledger.progress(run.id)).done
-            try:
-                _mark(store, settings.project, recipe.digest, released)
-            except BadRecipe as error:
-                reason = error.reason
-                session.call(lambda tables: tables.ledger.stop(run.id, reason))
-                raise
-        return run
 
 
-def _is_marked(store: LocalStore, project: str, recipe_digest: str) -> bool:
-    """Tell whether the destination is ours already; raise `BadRecipe` if it is another's."""
+def _open_store(store: LocalStore, owner: Owner, released: int, stale: float) -> None:
+    """Make the destination ours, unless a run has released instances there that are not there any more.
+
+    What killed workers have left staged there is removed, once nobody can be at work on it any more.
+    """
     try:
-        store.open(project, recipe_digest, create=False)
+        store.open(owner, create=False)
     except Unavailable:
-        return False
-    return True
-
-
-def _mark(store: LocalStore, project: str, recipe_digest: str, released: int) -> None:
-    """Make the destination ours, unless a run has released instances there that are not there any more."""
-    if released:
-        hint = "What was released here before is gone, or not mounted; bring it back or name another folder"
-        raise BadRecipe(Reason.BAD_DESTINATION, hint, released=released)
-    store.open(project, recipe_digest)
+        if released:
+            hint = "What was released here before is gone, or not mounted; bring it back or name another folder"
+            raise BadRecipe(Reason.BAD_DESTINATION, hint, released=released) from None
+    store.open(owner)
+    if swept := store.sweep(stale):
+        log.info("%d temporary instances of killed workers were removed", swept)
 
 
 class Campaign:
@@ -199,9 +201,10 @@ class Campaign:
         self._patience = Patience(settings.patience_seconds if patience is None else patience)
         self._intake = intake
         self._mended = 0.0
+        self._away: Reason | None = None
 
     def run(self, on_progress: Callable[[Progress], None], stop: threading.Event) -> Summary:
-        """Work until the run ends, `stop` is set or patience is over; return how it stands."""
+        """Work until the intake is over, the run halted, `stop` set or patience at its end; return how it stands."""
         self._session.call(lambda tables: tables.ledger.recall(self._run.id))
         self._intake.start()
         trouble: Reason | None = None
@@ -210,7 +213,7 @@ class Campaign:
             if progress is not None:
                 on_progress(progress)
                 trouble = trouble or _trouble(progress)
-                if progress.state in _ENDED:
+                if self._ends(progress):
                     break
             if self._patience.over(time.monotonic(), None if progress is None else progress.ended, trouble):
                 break
@@ -242,12 +245,24 @@ class Campaign:
                 self._worker.ensure()
             else:
                 self._session.call(lambda tables: tables.ledger.finish(self._run.id))
-            return None, self._session.call(lambda tables: tables.ledger.progress(self._run.id))
+            progress = self._session.call(lambda tables: tables.ledger.progress(self._run.id))
         except Unavailable as error:
             if error.reason is Reason.SERVER_FAILED:
                 raise
-            log.warning("run %d waits: %s", self._run.id, error.reason.value)
+            if error.reason is not self._away:  # once, and not each second of an hour
+                log.warning("run %d waits: %s", self._run.id, error.reason.value)
+            self._away = error.reason
             return error.reason, None
+        if self._away is not None:
+            log.warning("run %d goes on", self._run.id)
+            self._away = None
+        return None, progress
+
+    def _ends(self, progress: Progress) -> bool:
+        """Tell whether there is nothing more to do here."""
+        with suppress(Unavailable):  # the next round tells what is away
+            return progress.state in _HALTED or self._session.call(lambda tables: self._intake.over(tables, progress))
+        return False
 
     def _mend(self) -> None:
         """Put right, now and then, what died or was lost."""

@@ -17,7 +17,8 @@ from farm.errors import FarmError
 from farm.recipe.recipe import preset
 from scheduler.campaign import Desk, open_run
 from scheduler.harvest.export import Result
-from scheduler.harvest.harvester import Clock, Harvester
+from scheduler.harvest.harvester import Harvester
+from scheduler.harvest.pace import Clock
 from scheduler.harvest.peers import Pacs, load
 from scheduler.harvest.seals import HarvestSealer
 from scheduler.harvest.service import HarvestOrder, _opened, results
@@ -52,7 +53,7 @@ class Harvests:
 
     def pacs(self, port: int, title: str = "SCRIPTED", **facts: object) -> Pacs:
         """Return a PACS of small times."""
-        return load(Described(port=port, title=title, facts=facts).write(self.folder / "pacs.toml"))["PACS"]
+        return load(Described(port=port, title=title, facts=facts).write(self.folder / "pacs.toml"), "PACS")
 
     def connection(self) -> psycopg.Connection:
         """Return a connection of one's own to the database."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from farm.cli import account, screen
+from farm.cli.harvest_named import meant
 from farm.cli.interrupt import draining
 from farm.cli.options import PLACE, json_option, make_keys, project_option, recipe_option, settings_with
 from farm.cli.progress import Display, Standing
@@ -17,20 +18,20 @@ from farm.cli.recipe_files import chosen_recipe
 from farm.cli.statuses import Status
 from farm.cli.tables import database, keys
 from farm.errors import MEANING, BadRecipe, Reason
+from farm.ledger.harvest_values import HELD_BACK
 from farm.ledger.harvests import Harvests
 from farm.queue import Sealer
 from scheduler.harvest import export, verdicts
-from scheduler.harvest.peers import chosen, load
+from scheduler.harvest.peers import load
 from scheduler.harvest.seals import HarvestSealer
 from scheduler.harvest.service import Harvested, HarvestOrder, results, run_harvest
 from scheduler.harvest.verdicts import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from farm.ledger.harvest_values import HarvestProgress
+    from farm.ledger.harvest_values import Harvest, HarvestProgress
     from farm.settings import Settings
-    from scheduler.harvest.peers import Pacs
 
 _pacs_file = click.option(
     "--pacs-file",
@@ -38,7 +39,12 @@ _pacs_file = click.option(
     metavar="FILE",
     help="Where the PACS are described.  [default: pacs.toml under FARM_HOME]",
 )
-_HARVEST = click.argument("harvest_id", metavar="HARVEST", type=int)
+_HARVEST = click.argument("name", metavar="HARVEST")
+_ENDED = {
+    "complete": "is complete: every row has its verdict.",
+    "paused": "is paused: `farm harvest resume {id}` lets it go on.",
+    "cancelled": "is cancelled: nothing more is fetched for it.",
+}
 
 
 @click.group(invoke_without_command=True)
@@ -86,7 +92,7 @@ def harvest(  # noqa: PLR0913 - one for each option
     settings = settings_with(workers=workers, project=project)
     order = HarvestOrder(
         list=wanted,
-        pacs=_pacs_of(settings, pacs_file, name),
+        pacs=load(pacs_file or settings.home / "pacs.toml", name),
         destination=destination,
         recipe=chosen_recipe(recipe),
         priority=priority,
@@ -95,24 +101,40 @@ def harvest(  # noqa: PLR0913 - one for each option
     screen.show_log("WARNING")
     with Display() as display, draining() as stop:
         ended = run_harvest(
-            settings, order, on_progress=lambda progress: display.show(Standing.of(progress)), stop=stop
+            settings,
+            order,
+            on_opened=_say_others,
+            on_progress=lambda progress: display.show(Standing.of(progress)),
+            stop=stop,
         )
     if result is not None:
-        _export(settings, ended.harvest_id, result)
+        _export(settings, str(ended.harvest_id), result)
     if as_json:
         screen.emit(_facts(ended))
     else:
         _tell(ended, destination)
+    if ended.state == "cancelled":
+        return Status.ORDER
     if not ended.complete:
         return Status.INTERRUPTED if stop.is_set() else Status.AWAY
     return Status.DONE
+
+
+def _say_others(opened: Harvest, others: Sequence[Harvest]) -> None:
+    """Say what else is fetched from the PACS: a list that was corrected is another one, and the wrong one goes on."""
+    if not others:
+        return
+    numbers = ", ".join(str(one.id) for one in others)
+    screen.say(f"This is harvest {opened.id}. Active too, and fetched from this PACS: {numbers}.")
+    screen.say("`farm harvest cancel HARVEST` ends one for good.")
 
 
 @harvest.command(name="list")
 @json_option
 def list_(*, as_json: bool) -> None:
     """Show the harvests."""
-    with _harvests() as harvests:
+    with database(settings_with(), make=True) as connection:
+        harvests = Harvests(connection)
         found = harvests.harvests()
         progress = {one.id: harvests.progress(one.id) for one in found}
     if as_json:
@@ -134,33 +156,42 @@ def list_(*, as_json: bool) -> None:
 
 @harvest.command()
 @_HARVEST
-def pause(*, harvest_id: int) -> None:
-    """Fetch nothing more for a harvest; what is on its way comes to its end."""
-    with _harvests() as harvests:
-        harvests.harvest(harvest_id)
-        harvests.pause(harvest_id)
-    screen.tell(f"Harvest {harvest_id} is paused.")
+def pause(*, name: str) -> None:
+    """Fetch nothing more for a harvest until it is resumed; what is on its way comes to its end.
+
+    HARVEST is its number, or the name of its PACS or of its list where only one can be meant.
+    """
+    with _harvests(name, "active") as (harvests, one):
+        _tell_state(harvests.pause(one.id))
 
 
 @harvest.command()
 @_HARVEST
-def resume(*, harvest_id: int) -> None:
-    """Let a paused harvest go on."""
-    with _harvests() as harvests:
-        harvests.harvest(harvest_id)
-        harvests.resume(harvest_id)
-    screen.tell(f"Harvest {harvest_id} goes on, where its command runs.")
+def resume(*, name: str) -> None:
+    """Let a harvest go on that is paused or cancelled."""
+    with _harvests(name, "paused", "cancelled") as (harvests, one):
+        _tell_state(harvests.resume(one.id))
+
+
+@harvest.command()
+@_HARVEST
+def cancel(*, name: str) -> None:
+    """Fetch nothing more for a harvest, for good; what is on its way is given up within seconds.
+
+    What has arrived stays and goes through the farm; `farm harvest export` shows for which rows that is.
+    """
+    with _harvests(name, "active", "paused") as (harvests, one):
+        _tell_state(harvests.cancel(one.id))
 
 
 @harvest.command()
 @_HARVEST
 @click.argument("number", type=int)
-def priority(*, harvest_id: int, number: int) -> None:
+def priority(*, name: str, number: int) -> None:
     """Put a harvest before all of its PACS that have a lower priority."""
-    with _harvests() as harvests:
-        harvests.harvest(harvest_id)
-        harvests.prioritise(harvest_id, number)
-    screen.tell(f"Harvest {harvest_id} has priority {number}.")
+    with _harvests(name, "active", "paused") as (harvests, one):
+        harvests.prioritise(one.id, number)
+    screen.tell(f"Harvest {one.id} has priority {number}.")
 
 
 @harvest.command()
@@ -172,12 +203,13 @@ def priority(*, harvest_id: int, number: int) -> None:
     type=click.Choice([one.value for one in Verdict if one not in {Verdict.PENDING, Verdict.COMPLETE}]),
     help="Only what ended so; repeat.  [default: all but complete]",
 )
-def retry(*, harvest_id: int, only: tuple[str, ...]) -> None:
-    """Ask again for what is not complete; only missing instances are fetched."""
-    with _harvests() as harvests:
-        harvests.harvest(harvest_id)
-        freed = harvests.retry(harvest_id, list(only) or None)
+def retry(*, name: str, only: tuple[str, ...]) -> None:
+    """Ask again for what is not complete, or came damaged; nothing else is fetched."""
+    with _harvests(name) as (harvests, one):
+        freed = harvests.retry(one.id, list(only) or None)
     screen.tell(f"{freed:,} rows and studies are asked for again by the harvest's command.")
+    if one.state in HELD_BACK:
+        _tell_state(one)
 
 
 @harvest.command(name="export")
@@ -185,21 +217,21 @@ def retry(*, harvest_id: int, only: tuple[str, ...]) -> None:
 @click.option(
     "--out", "result", metavar="FILE.csv", type=PLACE, required=True, help="The result; - for standard output."
 )
-def export_(*, harvest_id: int, result: Path) -> None:
+def export_(*, name: str, result: Path) -> None:
     """Write the result: the rows and columns of the list, and what came of each.
 
     It is as identifying as the list was, and names missing instances by their UIDs.
     """
-    count = _export(settings_with(), harvest_id, result)
+    count = _export(settings_with(), name, result)
     screen.say(f"{count:,} rows")
 
 
-def _export(settings: Settings, harvest_id: int, result: Path) -> int:
+def _export(settings: Settings, name: str, result: Path) -> int:
     to_screen = str(result) == "-"
     with database(settings, make=True) as connection:
         harvests = Harvests(connection)
-        harvests.harvest(harvest_id)  # that there is none is said before a key is missed
-        header, rows = results(harvests, HarvestSealer(Sealer(*keys(settings))), harvest_id)
+        one = meant(harvests, settings, name)  # that there is none is said before a key is missed
+        header, rows = results(harvests, HarvestSealer(Sealer(*keys(settings))), one.id)
         try:
             opened = nullcontext(sys.stdout) if to_screen else result.open("w", encoding="utf-8", newline="")
         except OSError:
@@ -210,15 +242,18 @@ def _export(settings: Settings, harvest_id: int, result: Path) -> int:
             return export.write(out, header, rows)
 
 
-def _pacs_of(settings: Settings, file: Path | None, name: str) -> Pacs:
-    return chosen(load(file or settings.home / "pacs.toml"), name)
-
-
 @contextmanager
-def _harvests() -> Iterator[Harvests]:
-    """Give the harvests; a look or an order needs no broker."""
-    with database(settings_with(), make=True) as connection:
-        yield Harvests(connection)
+def _harvests(name: str, *states: str) -> Iterator[tuple[Harvests, Harvest]]:
+    """Give the harvests, and the one that is meant: an order needs no broker."""
+    settings = settings_with()
+    with database(settings, make=True) as connection:
+        harvests = Harvests(connection)
+        yield harvests, meant(harvests, settings, name, states)
+
+
+def _tell_state(one: Harvest) -> None:
+    """Say how a harvest stands after an order, which may have come too late."""
+    screen.tell(f"Harvest {one.id} {_ENDED.get(one.state, 'goes on, where its command runs.').format(id=one.id)}")
 
 
 def _verdicts(progress: HarvestProgress) -> dict[str, int]:
@@ -236,14 +271,14 @@ def _counted(found: Mapping[str, int]) -> str:
 def _facts(ended: Harvested) -> dict[str, object]:
     trouble = ended.summary.trouble
     facts: dict[str, object] = {"harvest": ended.harvest_id, "run": ended.summary.run_id, "complete": ended.complete}
-    facts |= {"rows": ended.progress.rows, "studies": ended.progress.studies, "trouble": trouble and trouble.value}
+    facts |= {"state": ended.state, "trouble": trouble and trouble.value}
+    facts |= {"rows": ended.progress.rows, "studies": ended.progress.studies}
     return facts | account.Account.of(ended.summary.progress, {}).to_dict()
 
 
 def _tell(ended: Harvested, destination: Path) -> None:
-    title = f"Harvest {ended.harvest_id} is {'complete' if ended.complete else 'not complete'}: "
-    title += "every row has its verdict." if ended.complete else "the same command goes on with it."
-    screen.tell(title, "bold")
+    otherwise = "is not complete: the same command goes on with it."
+    screen.tell(f"Harvest {ended.harvest_id} {_ENDED.get(ended.state, otherwise).format(id=ended.harvest_id)}", "bold")
     rows = [
         (f"  {verdict.value}", count, verdicts.MEANING[verdict])
         for verdict in Verdict

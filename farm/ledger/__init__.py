@@ -3,6 +3,7 @@
 from farm.ledger.ledger import Ledger
 from farm.ledger.values import (
     Arrived,
+    Brought,
     Claim,
     Done,
     Failed,
@@ -24,6 +25,7 @@ from farm.ledger.values import (
 
 __all__ = [
     "Arrived",
+    "Brought",
     "Claim",
     "Done",
     "Failed",

@@ -29,7 +29,8 @@ def _row(outcome: Outcome) -> dict[str, object]:
         case Done():
             return _released(outcome)
         case Quarantined():
-            return {"id": outcome.id, "state": "quarantined", "reason": outcome.reason}
+            row: dict[str, object] = {"id": outcome.id, "state": "quarantined", "reason": outcome.reason}
+            return row | {"findings": outcome.findings, "seal": outcome.seal or None}
         case Skipped():
             return {"id": outcome.id, "state": "skipped", "reason": outcome.reason}
         case Failed():

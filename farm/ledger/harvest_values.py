@@ -9,15 +9,21 @@ of which it knows `pending`, `complete` and `bad-row`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+HELD_BACK: Final = frozenset({"paused", "cancelled"})
+"""The states in which nothing is fetched, whatever is missing, until people say otherwise."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Harvest:
-    """A list that is fetched from one PACS into one run. `state` is active, paused or complete."""
+    """A list that is fetched from one PACS into one run. `state` is active, paused, cancelled or complete.
+
+    `name_key` is the keyed name of the list's file, by which people call it.
+    """
 
     id: int
     run_id: int
@@ -28,6 +34,12 @@ class Harvest:
     priority: int
     created_at: datetime
     listed_at: datetime | None
+    name_key: bytes | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether something of it may still be fetched without another order."""
+        return self.state in {"active", "paused"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +50,17 @@ class ListRow:
     sealed: bytes
     verdict: str = "pending"
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingRow:
+    """A row that the PACS is to be asked for; `attempts` are those that failed. `list_key` opens what is sealed."""
+
+    harvest_id: int
+    list_key: bytes
+    row: int
+    sealed: bytes
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

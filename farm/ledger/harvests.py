@@ -1,6 +1,6 @@
 """Harvests in the ledger: what is wanted of a PACS, what it lists, and what is still missing.
 
-    row: pending --resolved--> its studies, or a verdict
+    row: pending --resolved--> its studies, or a verdict; pending again, for a while, when the PACS would not answer
     study: found --expect--> listed --end--> a verdict; fetching while it is leased
 
 A study's token is drawn anew with every lease: whoever ends the lease (end, give back, reap) takes the token off, and
@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from farm.database import Database, load_queries
 from farm.errors import BadRecipe, Reason, Unavailable
-from farm.ledger.harvest_values import Harvest, HarvestProgress, Keyed, ListRow, RowResult, StudyResult, TakenStudy
+from farm.ledger.harvest_values import (
+    Harvest,
+    HarvestProgress,
+    Keyed,
+    ListRow,
+    RowResult,
+    StudyResult,
+    TakenStudy,
+    WaitingRow,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +37,21 @@ if TYPE_CHECKING:
 _QUERIES: Final = load_queries("farm.ledger", "harvests.sql")
 _STAGED: Final = ["int4", "text", "text", "bytea"]
 _PAGE: Final = 1000
+_DAMAGED: Final = [
+    reason.value
+    for reason in (
+        Reason.NOT_DICOM,
+        Reason.EMPTY_FILE,
+        Reason.TRUNCATED,
+        Reason.BAD_STRUCTURE,
+        Reason.BAD_DEFLATE,
+        Reason.PIXEL_LENGTH,
+        Reason.PIXELS_UNDECODABLE,
+        Reason.SOURCE_CHANGED,
+        Reason.SOURCE_GONE,
+    )
+]
+"""Why an instance is quarantined that may come whole another time."""
 
 
 class Harvests:
@@ -39,10 +63,19 @@ class Harvests:
 
     # The list.
 
-    def open(self, *, run_id: int, pacs: str, list_key: bytes, sealed: bytes, priority: int = 0) -> Harvest:
+    def open(  # noqa: PLR0913 - the facts that make a harvest
+        self,
+        *,
+        run_id: int,
+        pacs: str,
+        list_key: bytes,
+        sealed: bytes,
+        priority: int = 0,
+        name_key: bytes | None = None,
+    ) -> Harvest:
         """Return the harvest of this list from this PACS into this run: new, or the one there was, as it stands."""
         facts = {"run_id": run_id, "pacs": pacs, "list_key": list_key, "sealed": sealed, "priority": priority}
-        return self.harvest(self._db.value("open", facts))
+        return self.harvest(self._db.value("open", facts | {"name_key": name_key}))
 
     def harvest(self, harvest_id: int) -> Harvest:
         """Return a harvest; raise `BadRecipe(BAD_OPTION)` when there is none of this number."""
@@ -66,10 +99,21 @@ class Harvests:
         """Note that every row of the list has been added."""
         self._db.run("listed", {"harvest_id": harvest_id})
 
-    def rows_to_resolve(self, harvest_id: int, most: int, *, after_row: int = -1) -> list[tuple[int, bytes]]:
-        """Return rows that the PACS has not been asked for, as (number, sealed), in the order of the list."""
-        values = {"harvest_id": harvest_id, "most": most, "after_row": after_row}
-        return [(row, sealed) for row, sealed in self._db.rows("rows_to_resolve", values)]
+    def first_in_line(self, pacs: str) -> int | None:
+        """Return the harvest of a PACS whose turn it is: of those with a row or study to ask for now, by priority."""
+        return next((harvest_id for (harvest_id,) in self._db.rows("first_in_line", {"pacs": pacs})), None)
+
+    def rows_to_resolve(self, harvest_id: int, most: int) -> list[WaitingRow]:
+        """Return rows that the PACS is to be asked for now, in the order of the list; those that failed come last.
+
+        They are not leased: who holds the PACS (`hold_pacs`) resolves them.
+        """
+        return self._db.objects(WaitingRow, "rows_to_resolve", {"harvest_id": harvest_id, "most": most})
+
+    def defer_row(self, row: WaitingRow, delay_s: float, *, counts: bool = True) -> None:
+        """Let a row wait for another attempt; `counts`: this one does."""
+        held = {"harvest_id": row.harvest_id, "row": row.row, "attempts": row.attempts}
+        self._db.run("defer_row", held | {"delay": delay_s, "counts": counts})
 
     def resolved(
         self,
@@ -161,36 +205,54 @@ class Harvests:
     # What people ask and order.
 
     def retry(self, harvest_id: int, verdicts: Sequence[str] | None = None) -> int:
-        """Ask again for rows and studies with these verdicts (None: all but complete and bad rows); return how many."""
+        """Ask again for rows and studies with these verdicts; return how many.
+
+        None: all but complete and bad rows, and what is complete where an instance of it has arrived damaged.
+        """
         values = {"harvest_id": harvest_id, "verdicts": None if verdicts is None else list(verdicts)}
         with self._db.transaction():
             self._db.run("lock", values)
             freed = int(self._db.value("retry_rows", values)) + int(self._db.value("retry_studies", values))
+            if verdicts is None:
+                freed += int(self._db.value("retry_damaged", values | {"reasons": _DAMAGED}))
             if freed:
                 self._db.run("reopen", values)
         return freed
 
-    def pause(self, harvest_id: int) -> None:
-        """Begin nothing more; what is leased comes to its end."""
-        self._db.run("set_state", {"harvest_id": harvest_id, "state": "paused"})
+    def pause(self, harvest_id: int) -> Harvest:
+        """Begin nothing more; what is asked for already comes. One that is complete or cancelled stays so."""
+        return self._turned(harvest_id, "paused", ["active"])
 
-    def resume(self, harvest_id: int) -> None:
-        """Let a paused harvest go on."""
-        self._db.run("set_state", {"harvest_id": harvest_id, "state": "active"})
+    def resume(self, harvest_id: int) -> Harvest:
+        """Let a harvest that is paused or cancelled go on."""
+        return self._turned(harvest_id, "active", ["paused", "cancelled"])
+
+    def cancel(self, harvest_id: int) -> Harvest:
+        """Begin nothing more, for good, and end what is leased. One that is complete stays so."""
+        with self._db.transaction():
+            cancelled = self._turned(harvest_id, "cancelled", ["active", "paused"])
+            if cancelled.state == "cancelled":
+                self._db.run("take_away", {"harvest_id": harvest_id})
+            return cancelled
+
+    def _turned(self, harvest_id: int, state: str, before: list[str]) -> Harvest:
+        """Return the harvest, in another state if it was in one of those before."""
+        self._db.run("set_state", {"harvest_id": harvest_id, "state": state, "before": before})
+        return self.harvest(harvest_id)
 
     def prioritise(self, harvest_id: int, priority: int) -> None:
         """Put a harvest before all that have a lower priority."""
         self._db.run("set_priority", {"harvest_id": harvest_id, "priority": priority})
 
     def finish(self, harvest_id: int) -> bool:
-        """Set the harvest complete when its list is in and every row and study has a verdict; tell whether it is.
+        """Set the harvest complete when its list is in and every row and study has a verdict.
 
-        What is said to be complete is on the disk.
+        Tell whether that, or that it is cancelled, is its end. What is said to be complete is on the disk.
         """
         with self._db.transaction():
             self._db.run("durable")
             return self._db.run("finish", {"harvest_id": harvest_id}) > 0 or (
-                self.harvest(harvest_id).state == "complete"
+                self.harvest(harvest_id).state in {"complete", "cancelled"}
             )
 
     def progress(self, harvest_id: int) -> HarvestProgress:

@@ -1,18 +1,21 @@
--- The statements of harvests; the schema and its idea stand in migrations/0003_harvest.pre.sql.
+-- The statements of harvests; the schema and its idea stand in migrations/0003_harvest.pre.sql, what rows wait for in
+-- 0006_rows.pre.sql.
 
 -- name: open
-INSERT INTO ledger.harvests AS h (run_id, pacs, list_key, sealed, priority)
-VALUES (%(run_id)s, %(pacs)s, %(list_key)s, %(sealed)s, %(priority)s)
-ON CONFLICT (run_id, pacs, list_key) DO UPDATE SET list_key = excluded.list_key
+INSERT INTO ledger.harvests AS h (run_id, pacs, list_key, name_key, sealed, priority)
+VALUES (%(run_id)s, %(pacs)s, %(list_key)s, %(name_key)s, %(sealed)s, %(priority)s)
+ON CONFLICT (run_id, pacs, list_key) DO UPDATE SET name_key = excluded.name_key
 RETURNING h.id
 
 -- name: harvest
-SELECT h.id, h.run_id, h.pacs, h.list_key, h.sealed, h.state, h.priority, h.created_at, h.listed_at
+SELECT h.id, h.run_id, h.pacs, h.list_key, h.sealed, h.state, h.priority, h.created_at, h.listed_at,
+    h.name_key
 FROM ledger.harvests h WHERE h.id = %(harvest_id)s
 
 -- name: harvests
 -- Harvests are few: one for each list that a person wrote.
-SELECT h.id, h.run_id, h.pacs, h.list_key, h.sealed, h.state, h.priority, h.created_at, h.listed_at
+SELECT h.id, h.run_id, h.pacs, h.list_key, h.sealed, h.state, h.priority, h.created_at, h.listed_at,
+    h.name_key
 FROM ledger.harvests h
 ORDER BY h.id DESC
 
@@ -39,11 +42,36 @@ SELECT count(*) FROM added
 -- name: listed
 UPDATE ledger.harvests SET listed_at = coalesce(listed_at, clock_timestamp()) WHERE id = %(harvest_id)s
 
+-- name: first_in_line
+-- OFFSET 0 keeps the planner from reading all that waits: one look into an index for each harvest. The statement's time
+-- can bound an index, the clock's (volatile) cannot: it would read all that waits for another time.
+SELECT h.id FROM ledger.harvests h
+WHERE h.pacs = %(pacs)s AND h.state = 'active' AND (
+    EXISTS (
+        SELECT FROM ledger.harvest_rows r
+        WHERE r.harvest_id = h.id AND r.verdict = 'pending' AND r.not_before <= statement_timestamp() OFFSET 0
+    ) OR EXISTS (
+        SELECT FROM ledger.harvest_studies s
+        WHERE s.harvest_id = h.id AND s.state IN ('found', 'listed') AND s.not_before <= statement_timestamp() OFFSET 0
+    )
+)
+ORDER BY h.priority DESC, h.id
+LIMIT 1
+
 -- name: rows_to_resolve
-SELECT r.row, r.sealed FROM ledger.harvest_rows r
-WHERE r.harvest_id = %(harvest_id)s AND r.verdict = 'pending' AND r.row > %(after_row)s
-ORDER BY r.row
+SELECT r.harvest_id, (SELECT h.list_key FROM ledger.harvests h WHERE h.id = r.harvest_id) AS list_key,
+    r.row, r.sealed, r.attempts
+FROM ledger.harvest_rows r
+WHERE r.harvest_id = %(harvest_id)s AND r.verdict = 'pending' AND r.not_before <= statement_timestamp()
+ORDER BY r.not_before, r.row
 LIMIT %(most)s
+
+-- name: defer_row
+-- The attempts are the fence: the same failure is noted once, however often this is carried out.
+UPDATE ledger.harvest_rows r
+SET attempts = r.attempts + %(counts)s::integer,
+    not_before = clock_timestamp() + make_interval(secs => %(delay)s)
+WHERE r.harvest_id = %(harvest_id)s AND r.row = %(row)s AND r.verdict = 'pending' AND r.attempts = %(attempts)s
 
 -- name: resolve
 -- The row is the fence: who resolves it first has done so, and a second time changes nothing.
@@ -92,7 +120,7 @@ WITH next AS (
     ) AS h
     CROSS JOIN LATERAL (
         SELECT w.harvest_id, w.study_key FROM ledger.harvest_studies w
-        WHERE w.harvest_id = h.id AND w.state IN ('found', 'listed') AND w.not_before <= clock_timestamp()
+        WHERE w.harvest_id = h.id AND w.state IN ('found', 'listed') AND w.not_before <= statement_timestamp()
         ORDER BY w.not_before, w.row, w.study_key
         LIMIT 1
         FOR UPDATE SKIP LOCKED
@@ -107,8 +135,10 @@ WHERE t.harvest_id = n.harvest_id AND t.study_key = n.study_key
 RETURNING t.harvest_id, n.run_id, t.study_key, t.sealed, t.token, t.attempts, t.expected
 
 -- name: renew
+-- A study may have been taken in the moment in which its harvest was cancelled.
 UPDATE ledger.harvest_studies SET expires_at = clock_timestamp() + make_interval(secs => %(seconds)s)
 WHERE harvest_id = %(harvest_id)s AND study_key = %(study_key)s AND token = %(token)s
+    AND NOT EXISTS (SELECT FROM ledger.harvests h WHERE h.id = %(harvest_id)s AND h.state = 'cancelled')
 
 -- name: hold
 UPDATE ledger.harvest_studies SET expected = %(expected)s
@@ -192,7 +222,7 @@ WITH freed AS (
         AND (%(verdicts)b::text[] IS NULL OR r.verdict = ANY(%(verdicts)b::text[]))
     FOR UPDATE
 ), back AS (
-    UPDATE ledger.harvest_rows r SET verdict = 'pending', reason = NULL
+    UPDATE ledger.harvest_rows r SET verdict = 'pending', reason = NULL, attempts = 0, not_before = '-infinity'
     FROM freed f WHERE r.harvest_id = f.harvest_id AND r.row = f.row
 ), tallied AS (
     INSERT INTO ledger.harvest_tallies AS t (harvest_id, kind, verdict, count)
@@ -231,11 +261,54 @@ WITH freed AS (
 )
 SELECT count(*) FROM freed
 
+-- name: retry_damaged
+-- Forgets the arrival of what is quarantined for such a reason, so that it is missing again, and frees its studies. The
+-- copy that came keeps its row; few are quarantined, and a person asks for this.
+WITH damaged AS MATERIALIZED (
+    SELECT h.run_id, a.instance_key, a.study_key AS counted, i.study_key
+    FROM ledger.harvests h
+    JOIN ledger.outcomes o ON o.run_id = h.run_id AND o.state = 'quarantined' AND o.reason = ANY(%(reasons)b::text[])
+    JOIN ledger.arrivals a ON a.run_id = o.run_id AND a.instance_id = o.instance_id
+    JOIN ledger.harvest_instances i ON i.harvest_id = h.id AND i.instance_key = a.instance_key
+    WHERE h.id = %(harvest_id)s
+), gone AS (
+    DELETE FROM ledger.arrivals a
+    WHERE (a.run_id, a.instance_key) IN (SELECT run_id, instance_key FROM damaged)
+), counted AS (
+    UPDATE ledger.studies s SET instances = s.instances - c.count
+    FROM (
+        SELECT run_id, counted, count(DISTINCT instance_key) FROM damaged WHERE counted IS NOT NULL
+        GROUP BY run_id, counted
+    ) AS c
+    WHERE s.run_id = c.run_id AND s.study_key = c.counted
+), freed AS (
+    UPDATE ledger.harvest_studies s
+    SET state = 'listed', verdict = 'pending', reason = NULL, attempts = 0, not_before = '-infinity'
+    WHERE s.harvest_id = %(harvest_id)s AND s.state = 'ended' AND s.verdict = 'complete'
+        AND s.study_key IN (SELECT study_key FROM damaged)
+    RETURNING s.harvest_id
+), tallied AS (
+    INSERT INTO ledger.harvest_tallies AS t (harvest_id, kind, verdict, count)
+    SELECT f.harvest_id, 'study', g.verdict, sum(g.count)
+    FROM freed f CROSS JOIN (VALUES ('complete', -1), ('pending', 1)) AS g (verdict, count)
+    GROUP BY f.harvest_id, g.verdict
+    ORDER BY g.verdict
+    ON CONFLICT (harvest_id, kind, verdict, shard) DO UPDATE SET count = t.count + excluded.count
+)
+SELECT count(*) FROM freed
+
 -- name: reopen
 UPDATE ledger.harvests SET state = 'active' WHERE id = %(harvest_id)s AND state = 'complete'
 
 -- name: set_state
-UPDATE ledger.harvests SET state = %(state)s WHERE id = %(harvest_id)s AND state <> 'complete'
+UPDATE ledger.harvests SET state = %(state)s WHERE id = %(harvest_id)s AND state = ANY(%(before)b::text[])
+
+-- name: take_away
+-- What is being fetched is given up: its worker finds its token gone when it renews the lease.
+UPDATE ledger.harvest_studies s
+SET state = CASE WHEN s.expected IS NULL THEN 'found' ELSE 'listed' END, token = NULL, worker = NULL,
+    expires_at = NULL, attempts = s.attempts - 1
+WHERE s.harvest_id = %(harvest_id)s AND s.state = 'fetching'
 
 -- name: set_priority
 UPDATE ledger.harvests SET priority = %(priority)s WHERE id = %(harvest_id)s

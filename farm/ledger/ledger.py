@@ -1,6 +1,7 @@
 """The ledger: the one owner of every instance's state, of retries and of fencing.
 
-An instance's state is the place where it stands, so each step is an insert and a delete, and no row is rewritten:
+An instance's state is the place where it stands, so each step is an insert and a delete, and no row is rewritten but
+that of an instance whose source changed before it was done:
 
     found: in `backlog` --feed--> queued: in a parcel --lease--> leased: in a parcel --commit--> ended: in `outcomes`
 
@@ -28,7 +29,19 @@ from farm.database import Database, load_queries
 from farm.errors import BadRecipe, Reason, Unavailable
 from farm.ledger.encoding import encode, trouble_of
 from farm.ledger.packing import Limits, Waiter, pack
-from farm.ledger.values import Claim, InQuarantine, Lease, Leased, Parcel, Progress, Run, Studies, Swept, Waiting
+from farm.ledger.values import (
+    Brought,
+    Claim,
+    InQuarantine,
+    Lease,
+    Leased,
+    Parcel,
+    Progress,
+    Run,
+    Studies,
+    Swept,
+    Waiting,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -78,14 +91,29 @@ class Ledger:
         facts |= {"source_key": source_key, "source_sealed": source_sealed}
         with self._db.transaction():
             self._db.run("add_destination", facts)
-            [destination] = self._db.rows("destination", facts)
-            if destination[1:] != (project_id, recipe_digest):
-                raise BadRecipe(Reason.BAD_DESTINATION, "the destination belongs to another project or recipe")
-            [(run_id, is_new)] = self._db.rows("open_run", facts | {"destination_id": destination[0]})
+            destination_id = self._destination(facts)
+            [(run_id, is_new)] = self._db.rows("open_run", facts | {"destination_id": destination_id})
             return replace(self.run(run_id), is_new=is_new)
 
-    def stage(self, run_id: int, entries: Sequence[Found]) -> int:
-        """Add the instances that the run does not know yet; return how many those were."""
+    def released(self, *, project_id: int, destination_key: bytes, recipe_digest: str) -> int:
+        """Return how many instances runs have released into a destination; raise as `open_run` does."""
+        facts = {"project_id": project_id, "destination_key": destination_key, "recipe_digest": recipe_digest}
+        return int(self._db.value("released", {"destination_id": self._destination(facts)}))
+
+    def _destination(self, facts: Mapping[str, object]) -> int | None:
+        """Return the number of a destination, None where there is none; raise `BadRecipe` for another's."""
+        for destination_id, *owner in self._db.rows("destination", facts):
+            if owner != [facts["project_id"], facts["recipe_digest"]]:
+                raise BadRecipe(Reason.BAD_DESTINATION, "the destination belongs to another project or recipe")
+            return int(destination_id)
+        return None
+
+    def stage(self, run_id: int, entries: Sequence[Found]) -> Brought:
+        """Add the instances that the run does not know yet, and renew those that are not as they were found.
+
+        Of the latter, what waits is renewed where it is, and what was quarantined or skipped waits again. What was
+        done stays, as its output does: its source is another instance now, which takes another locator key.
+        """
         rows = (
             (e.size, e.mtime_ns, e.locator_key, e.locator_sealed, e.series_key or b"", e.route, e.reason)
             for e in entries
@@ -97,11 +125,51 @@ class Ledger:
         with self._db.transaction():
             self._db.run("lock_run", {"run_id": run_id})
             self._db.copy("fill_staging", _STAGED, rows)
-            return int(self._db.value("stage", {"run_id": run_id}))
+            new = int(self._db.value("stage", {"run_id": run_id}))
+            return Brought(new=new) if new == len(entries) else self._renewed(run_id, new)
 
-    def crawled(self, run_id: int, counters: Mapping[str, int]) -> None:
-        """Note that the source has been seen to its end, and what was counted on the way."""
-        self._db.run("crawled", {"run_id": run_id, "counters": Jsonb(dict(counters))})
+    def _renewed(self, run_id: int, new: int) -> Brought:
+        """Renew those of the staged instances that were known, and have changed."""
+        rows = self._db.rows("changed", {"run_id": run_id})
+        done, busy = (tuple(key for _, key, now, _ in rows if now == state) for state in ("done", "busy"))
+        open_ = [(id_, key) for id_, key, state, _ in rows if state not in {"done", "busy"}]
+        if not open_:
+            return Brought(new=new, done=done, busy=busy)
+        values = {"run_id": run_id, "ids": [id_ for id_, _ in open_], "keys": [key for _, key in open_]}
+        self._db.run("taken", {"ctids": [ctid for *_, ctid in rows if ctid]})
+        again = int(self._db.value("undone", values))
+        self._db.run("stage_again", values)
+        return Brought(new=new, again=again, done=done, busy=busy)
+
+    def attend(self, run_id: int) -> None:
+        """Keep the run from its end for as long as the connection lasts, or until as many times `leave`.
+
+        Every intake of a run attends it, so the run ends when the last has left, in whatever way.
+        """
+        self._db.run("attend", {"run_id": run_id})
+        self._db.run("attended", {"run_id": run_id})
+
+    def leave(self, run_id: int) -> None:
+        """Attend no longer."""
+        self._db.run("leave", {"run_id": run_id})
+
+    def is_attended(self, run_id: int) -> bool:
+        """Tell whether another connection attends the run."""
+        return not self._db.value("is_alone", {"run_id": run_id})
+
+    def crawled(self, run_id: int, counters: Mapping[str, int]) -> int:
+        """Note that a source has been seen to its end, and what was counted on the way.
+
+        Return an id that none of its instances is above.
+        """
+        with self._db.transaction():
+            values = {"run_id": run_id, "counters": Jsonb(dict(counters))}
+            self._db.run("crawled", values | {"is_alone": self._db.value("is_alone", values)})
+            return int(self._db.value("last_id"))
+
+    def is_through(self, run_id: int, last_id: int) -> bool:
+        """Tell whether every instance of the run up to this id has ended."""
+        return bool(self._db.value("is_through", {"run_id": run_id, "last_id": last_id}))
 
     # What arrives by itself.
 
@@ -125,10 +193,6 @@ class Ledger:
             "study_keys": [item.study_key or b"" for item in arrived],
         }
         self._db.rows("arrive", values)
-
-    def listening(self, run_id: int) -> None:
-        """Note that instances may arrive: the run is not complete, whatever has ended so far."""
-        self._db.run("listening", {"run_id": run_id})
 
     def holds(self, run_id: int, instance_keys: Sequence[bytes]) -> set[bytes]:
         """Return those of the instances (keyed SOP Instance UIDs) that have arrived in the run."""
@@ -213,8 +277,16 @@ class Ledger:
         if not rows:
             return None
         leased = tuple(
-            Leased(id=id_, locator_key=key, locator_sealed=sealed, size=size, mtime_ns=mtime_ns, attempts=attempts)
-            for _, id_, key, sealed, size, mtime_ns, attempts in rows
+            Leased(
+                id=id_,
+                locator_key=key,
+                locator_sealed=sealed,
+                size=size,
+                mtime_ns=mtime_ns,
+                attempts=attempts,
+                waived=waived,
+            )
+            for _, id_, key, sealed, size, mtime_ns, attempts, waived in rows
         )
         return Lease(token=generation, run_id=rows[0][0], rows=leased)
 
@@ -276,13 +348,16 @@ class Ledger:
     # What people ask and order.
 
     def finish(self, run_id: int) -> bool:
-        """Set the run complete when it is crawled and every instance has ended; return whether it is complete.
+        """Set the run complete when nothing more comes and every instance has ended; return whether it is complete.
 
-        What is said to be complete is on the disk.
+        Nothing more comes when its source was seen to its end and no other connection attends it. What is said to be
+        complete is on the disk.
         """
+        values = {"run_id": run_id}
         with self._db.transaction():
             self._db.run("durable")
-            return self._db.run("finish", {"run_id": run_id}) > 0 or self.run(run_id).state == "complete"
+            ends = self._db.value("is_alone", values) and self._db.run("finish", values) > 0
+            return ends or self.run(run_id).state == "complete"
 
     def pause(self, run_id: int) -> None:
         """Send out nothing more; what is leased comes to its end."""
@@ -307,6 +382,16 @@ class Ledger:
         with self._db.transaction():
             self._db.run("lock_run", {"run_id": run_id})
             return int(self._db.value("retry", values))
+
+    def release(self, run_id: int, instance_id: int) -> bool:
+        """Let go what the release gate held back of one instance for review, and put the instance back to found.
+
+        It is let go if the gate finds the same in the same source. False: nothing of it is held back for review.
+        """
+        with self._db.transaction():
+            self._db.run("durable")
+            is_held = self._db.run("release", {"run_id": run_id, "id": instance_id}) > 0
+            return is_held and self.retry(run_id, ids=[instance_id]) > 0
 
     def run(self, run_id: int) -> Run:
         """Return a run; raise `BadRecipe(BAD_OPTION)` when there is none of this number."""

@@ -8,6 +8,11 @@ ON CONFLICT (key) DO NOTHING
 -- name: destination
 SELECT id, project_id, recipe_digest FROM ledger.destinations WHERE key = %(destination_key)s
 
+-- name: released
+SELECT coalesce(sum(t.instances), 0)::bigint
+FROM ledger.runs r JOIN ledger.tallies t ON t.run_id = r.id AND t.state = 'done'
+WHERE r.destination_id = %(destination_id)s
+
 -- name: open_run
 -- A run that was there before is crawled again; xmax tells an inserted row from an updated one.
 INSERT INTO ledger.runs AS r (project_id, destination_id, recipe_digest, recipe_json, source_key, source_sealed)
@@ -72,11 +77,90 @@ WITH fresh AS (
 )
 SELECT count(*) FROM sorted
 
+-- name: changed
+-- What is known and no longer as it was found, and where it stands. Laterals with a limit keep the order of the joins:
+-- without statistics the planner would begin with all instances of the run.
+SELECT DISTINCT ON (i.id) i.id, i.locator_key, coalesce(o.state, b.state, 'busy'), coalesce(b.ctid, '')
+FROM ledger_staging s
+CROSS JOIN LATERAL (
+    SELECT id, locator_key, series_key FROM ledger.instances
+    WHERE run_id = %(run_id)s AND locator_key = s.locator_key AND (size <> s.size OR mtime_ns <> s.mtime_ns)
+    LIMIT 1
+) AS i
+LEFT JOIN LATERAL (
+    SELECT state FROM ledger.outcomes WHERE run_id = %(run_id)s AND instance_id = i.id LIMIT 1
+) AS o ON true
+LEFT JOIN LATERAL (
+    SELECT 'found' AS state, ctid::text FROM ledger.backlog
+    WHERE run_id = %(run_id)s AND series_key = i.series_key AND id = i.id
+    LIMIT 1
+) AS b ON true
+ORDER BY i.id
+
+-- name: undone
+WITH freed AS (
+    DELETE FROM ledger.outcomes WHERE run_id = %(run_id)s AND instance_id = ANY(%(ids)b::bigint[])
+    RETURNING state, reason
+), tallied AS (
+    INSERT INTO ledger.tallies AS t (run_id, state, reason, instances)
+    SELECT %(run_id)s, state, reason, -count(*) FROM freed GROUP BY state, reason ORDER BY state, reason
+    ON CONFLICT (run_id, state, reason, shard) DO UPDATE SET instances = t.instances + excluded.instances
+)
+SELECT count(*) FROM freed
+
+-- name: stage_again
+-- After what takes these from where they stood: a statement that deletes a row cannot insert it again.
+WITH renewed AS (
+    UPDATE ledger.instances i
+    SET size = s.size, mtime_ns = s.mtime_ns, locator_sealed = s.locator_sealed, series_key = s.series_key,
+        route = s.route
+    FROM unnest(%(ids)b::bigint[], %(keys)b::bytea[]) AS g (id, locator_key)
+    CROSS JOIN LATERAL (SELECT * FROM ledger_staging s WHERE s.locator_key = g.locator_key LIMIT 1) AS s
+    WHERE i.id = g.id
+    RETURNING i.id, i.size, i.series_key, i.route, s.reason
+), travelling AS (
+    INSERT INTO ledger.backlog (run_id, id, size, series_key, route)
+    SELECT %(run_id)s, id, size, series_key, route FROM renewed WHERE reason IS NULL
+), refused AS (
+    INSERT INTO ledger.outcomes (run_id, instance_id, state, reason, attempts)
+    SELECT %(run_id)s, id, 'quarantined', reason, 0 FROM renewed WHERE reason IS NOT NULL
+)
+INSERT INTO ledger.tallies AS t (run_id, state, reason, instances)
+SELECT %(run_id)s, 'quarantined', reason, count(*) FROM renewed WHERE reason IS NOT NULL GROUP BY reason
+ORDER BY reason
+ON CONFLICT (run_id, state, reason, shard) DO UPDATE SET instances = t.instances + excluded.instances
+
+-- name: attend
+-- A shared lock of the session for each that brings instances in: it ends with the connection, whatever becomes of the
+-- process, and as long as one is held the run does not end.
+SELECT pg_advisory_lock_shared(hashtextextended('run ' || %(run_id)s::text, 0))
+
+-- name: attended
+UPDATE ledger.runs SET state = 'crawling', crawled_at = NULL, finished_at = NULL
+WHERE id = %(run_id)s AND state IN ('active', 'complete')
+
+-- name: leave
+SELECT pg_advisory_unlock_shared(hashtextextended('run ' || %(run_id)s::text, 0))
+
+-- name: is_alone
+-- Had to the end of the transaction, it keeps others from coming before the end of the run is noted.
+SELECT pg_try_advisory_xact_lock(hashtextextended('run ' || %(run_id)s::text, 0))
+
 -- name: crawled
 UPDATE ledger.runs
-SET state = CASE state WHEN 'crawling' THEN 'active' ELSE state END, crawled_at = clock_timestamp(),
+SET state = CASE WHEN state = 'crawling' AND %(is_alone)s THEN 'active' ELSE state END, crawled_at = clock_timestamp(),
     counters = %(counters)s
 WHERE id = %(run_id)s
+
+-- name: last_id
+SELECT last_value FROM ledger.instances_id_seq
+
+-- name: is_through
+SELECT NOT EXISTS (SELECT FROM ledger.backlog b WHERE b.run_id = %(run_id)s AND b.id <= %(last_id)s)
+    AND NOT EXISTS (
+        SELECT FROM ledger.parcels p
+        WHERE p.run_id = %(run_id)s AND EXISTS (SELECT FROM unnest(p.ids) AS u (id) WHERE u.id <= %(last_id)s)
+    )
 
 -- name: take
 -- The primary key gives the order, so the cost is that of the rows taken and not of those that wait. Rows held back by
@@ -133,8 +217,10 @@ WITH leased AS (
     WHERE generation = %(generation)s AND expires_at IS NULL
     RETURNING run_id, attempts, ids
 )
-SELECT l.run_id, i.id, i.locator_key, i.locator_sealed, i.size, i.mtime_ns, l.attempts
+SELECT l.run_id, i.id, i.locator_key, i.locator_sealed, i.size, i.mtime_ns, l.attempts,
+    coalesce(encode(r.seal, 'hex'), '')
 FROM leased l CROSS JOIN LATERAL unnest(l.ids) WITH ORDINALITY AS u (id, place) JOIN ledger.instances i ON i.id = u.id
+LEFT JOIN ledger.releases r ON r.instance_id = i.id
 ORDER BY u.place
 
 -- name: renew
@@ -186,21 +272,22 @@ WITH ended AS (
         END AS state,
         g.id, g.reason, g.delay, g.input_digest, g.output_digest, g.bytes, g.path, g.sop_class, g.study, g.series,
         g.instance, g.subject, g.source_syntax, g.target_syntax, g.pixels, g.codec, g.pixels_at_risk, g.versions,
-        g.counts
+        g.counts, g.findings, g.seal
     FROM ended e, json_to_recordset(%(outcomes)s) AS g (
         id bigint, state text, reason text, delay double precision, input_digest text, output_digest text,
         bytes bigint, path text, sop_class text, study text, series text, instance text, subject text,
         source_syntax text, target_syntax text, pixels text, codec text, pixels_at_risk boolean, versions text,
-        counts jsonb
+        counts jsonb, findings jsonb, seal text
     )
 ), kept AS (
     INSERT INTO ledger.outcomes (
         run_id, instance_id, state, reason, attempts, input_digest, output_digest, bytes, path, sop_class, study,
-        series, instance, subject, source_syntax, target_syntax, pixels, codec, pixels_at_risk, versions, counts
+        series, instance, subject, source_syntax, target_syntax, pixels, codec, pixels_at_risk, versions, counts,
+        findings, seal
     )
     SELECT run_id, id, state, reason, attempts, decode(input_digest, 'hex'), decode(output_digest, 'hex'), bytes, path,
         sop_class, study, series, instance, subject, source_syntax, target_syntax, pixels, codec, pixels_at_risk,
-        versions, counts
+        versions, counts, findings, decode(seal, 'hex')
     FROM given WHERE state <> 'found'
 ), back AS (
     INSERT INTO ledger.backlog (run_id, id, size, series_key, route, attempts, not_before)
@@ -256,7 +343,7 @@ SELECT count(*) FROM lost
 
 -- name: finish
 UPDATE ledger.runs r SET state = 'complete', trouble = NULL, finished_at = clock_timestamp()
-WHERE r.id = %(run_id)s AND r.state = 'active'
+WHERE r.id = %(run_id)s AND (r.state = 'active' OR r.state = 'crawling' AND r.crawled_at IS NOT NULL)
     AND NOT EXISTS (SELECT FROM ledger.backlog b WHERE b.run_id = %(run_id)s)
     AND NOT EXISTS (SELECT FROM ledger.parcels p WHERE p.run_id = %(run_id)s)
 
@@ -320,8 +407,14 @@ WITH freed AS (
 )
 SELECT count(*) FROM freed
 
+-- name: release
+INSERT INTO ledger.releases (instance_id, seal)
+SELECT instance_id, seal FROM ledger.outcomes
+WHERE run_id = %(run_id)s AND instance_id = %(id)s AND state = 'quarantined' AND seal IS NOT NULL
+ON CONFLICT (instance_id) DO UPDATE SET seal = excluded.seal, released_at = excluded.released_at
+
 -- name: quarantine
-SELECT o.instance_id AS id, o.reason, o.attempts, i.size, i.locator_key, i.locator_sealed, o.finished_at
+SELECT o.instance_id AS id, o.reason, o.attempts, i.size, i.locator_key, i.locator_sealed, o.finished_at, o.findings
 FROM ledger.outcomes o JOIN ledger.instances i ON i.id = o.instance_id
 WHERE o.run_id = %(run_id)s AND o.state = 'quarantined' AND o.instance_id > %(after_id)s
 ORDER BY o.instance_id
@@ -332,7 +425,7 @@ SELECT o.instance_id AS id, o.state, o.reason, o.attempts, encode(o.input_digest
     encode(o.output_digest, 'hex') AS output_digest, i.size AS input_bytes, o.bytes AS output_bytes, o.path,
     o.sop_class, o.study, o.series, o.instance, o.subject, o.source_syntax, o.target_syntax, o.pixels, o.codec,
     o.pixels_at_risk,
-    o.counts, o.versions, r.recipe_digest, o.finished_at
+    o.counts, o.findings, o.versions, r.recipe_digest, o.finished_at
 FROM ledger.outcomes o
 JOIN ledger.instances i ON i.id = o.instance_id
 JOIN ledger.runs r ON r.id = o.run_id
@@ -394,10 +487,6 @@ WITH given AS MATERIALIZED (
 )
 -- Commits are handed to the disk late; this one is waited for, and set_config holds to the end of the transaction.
 SELECT set_config('synchronous_commit', 'on', true)
-
--- name: listening
-UPDATE ledger.runs SET state = 'crawling', crawled_at = NULL, finished_at = NULL
-WHERE id = %(run_id)s AND state IN ('active', 'complete')
 
 -- name: holds
 SELECT instance_key FROM ledger.arrivals WHERE run_id = %(run_id)s AND instance_key = ANY(%(keys)b::bytea[])

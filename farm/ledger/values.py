@@ -8,9 +8,10 @@ sealed for table `instances` with its locator key as context, a source for `runs
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from farm.errors import Reason
@@ -53,6 +54,20 @@ class Found:
     series_key: bytes | None = None
     reason: Reason | None = None
     route: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """What became of the instances that were staged; keys are locator keys."""
+
+    new: int
+    """The run did not know them."""
+    again: int = 0
+    """They were quarantined or skipped, their source has changed since, and now they wait again."""
+    done: tuple[bytes, ...] = ()
+    """They were done and their source has changed since: stage that under another key."""
+    busy: tuple[bytes, ...] = ()
+    """Their source has changed, and they are on their way as they were: stage them again later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +125,10 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leased:
-    """One instance of a leased parcel. `attempts` counts the ones before this one."""
+    """One instance of a leased parcel. `attempts` counts the ones before this one.
+
+    `waived`: the seal of what the release gate held back and a person let go.
+    """
 
     id: int
     locator_key: bytes
@@ -118,6 +136,7 @@ class Leased:
     size: int
     mtime_ns: int
     attempts: int
+    waived: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,10 +168,15 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantined:
-    """The instance cannot be processed, now or later."""
+    """The instance cannot be processed, now or later.
+
+    `findings`: what the release gate found, by kind and place; `seal` names it, so that a person can let it go.
+    """
 
     id: int
     reason: Reason
+    findings: Mapping[str, object] | None = None
+    seal: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +233,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InQuarantine:
-    """A quarantined instance, for listing."""
+    """A quarantined instance, for listing. `findings`: what the release gate found, by kind and place."""
 
     id: int
     reason: str
@@ -218,3 +242,4 @@ class InQuarantine:
     locator_key: bytes
     locator_sealed: bytes
     finished_at: datetime
+    findings: dict[str, Any] | None = None

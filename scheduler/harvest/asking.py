@@ -13,7 +13,7 @@ from scheduler.harvest import queries
 from scheduler.harvest.line import FIND
 from scheduler.harvest.lists import Wanted
 from scheduler.harvest.seals import Instance
-from scheduler.harvest.split import Splitter, looks_like_a_limit
+from scheduler.harvest.split import Splitter, looks_like_a_limit, may_be_capped
 from scheduler.harvest.verdicts import Ending, ending_of
 
 if TYPE_CHECKING:
@@ -37,8 +37,9 @@ class Matches:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """The instances that a PACS lists of a study; `whole`: every answer ended in success, and looked uncapped.
+    """The instances that a PACS lists of a study.
 
+    `whole`: every answer ended in success, and the PACS's own counts say that these are all or no answer looked capped.
     `availability` is Instance Availability, empty where the PACS does not say.
     """
 
@@ -47,31 +48,68 @@ class Listing:
     availability: str
 
 
-async def matches_of(client: Client, wanted: Wanted, today: date, find_limit: int) -> Matches:
-    """Ask for the studies of a row; a range of dates is split as far as the PACS caps its answers."""
-    if not wanted.means_many:
-        found, ending = await _studies(client, wanted, None)
-        capped = ending is not Ending.SUCCESS and bool(found)
-        return Matches(studies=tuple(found), ending=Ending.SUCCESS if capped else ending, capped=capped)
-    splitter = Splitter(wanted.first, wanted.last, today, find_limit=find_limit)
-    ending = Ending.SUCCESS
-    while (part := splitter.next()) is not None:
-        found, ending = await _studies(client, wanted, part)
-        if ending is Ending.FAILED and not found:  # a PACS that refuses the first query refuses them all
-            break
-        splitter.answered(part, found, capped=ending is not Ending.SUCCESS)
-    failed = splitter.next() is not None
-    return Matches(
-        studies=tuple(splitter.found),
-        ending=ending if failed else Ending.SUCCESS,
-        capped=not splitter.verified,
-    )
+class Question:
+    """What a row asks of a PACS, a query at a time: it may rest between two, and goes on where it was.
+
+    A range of dates is split as far as the PACS caps its answers. `find_limit` is its cap where it is known, else 0.
+    """
+
+    def __init__(self, wanted: Wanted, today: date, find_limit: int) -> None:
+        self._wanted, self._limit = wanted, find_limit
+        dates = (wanted.first, wanted.last, today)
+        self._splitter = Splitter(*dates, find_limit=find_limit) if wanted.means_many else None
+        self.answers = 0
+        """How many queries of parts of a range the PACS has answered."""
+
+    async def ask(self, client: Client) -> Matches | None:
+        """Ask once; return what all queries came to if that was the last one, or None: there are more."""
+        if self._splitter is None:
+            return await self._ask_for_one(client)
+        part = self._splitter.next()
+        if part is None:
+            return self.so_far(Ending.SUCCESS)
+        answer = await _studies(client, self._wanted, part)
+        if answer.ending is Ending.FAILED and not answer.count:  # no answer: who refuses one query refuses them all
+            return self.so_far(Ending.FAILED)
+        self.answers += 1
+        capped = answer.ending is not Ending.SUCCESS
+        self._splitter.answered(part, answer.studies, capped=capped, count=answer.count)
+        return self.so_far(Ending.SUCCESS) if self._splitter.next() is None else None
+
+    def so_far(self, ending: Ending) -> Matches:
+        """Return what was found until now; `ending` says how that came to its end."""
+        if self._splitter is None:
+            return Matches(studies=(), ending=ending, capped=False)
+        capped = self.answers > 0 and not self._splitter.verified
+        return Matches(studies=tuple(self._splitter.found), ending=ending, capped=capped)
+
+    async def _ask_for_one(self, client: Client) -> Matches:
+        """Ask for the one study that is meant; it is all there can be where it was asked for by its own key."""
+        answer = await _studies(client, self._wanted, None)
+        is_it = bool(self._wanted.study and answer.studies)
+        broke_off = answer.ending is not Ending.SUCCESS and answer.count > 0
+        capped = broke_off or (may_be_capped(answer.count, self._limit) and not is_it)
+        return Matches(studies=answer.studies, ending=Ending.SUCCESS if capped else answer.ending, capped=capped)
 
 
-async def _studies(client: Client, wanted: Wanted, part: DateRange | None) -> tuple[list[str], Ending]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Studies:
+    """The studies that a query gave and that are meant; `count`: how many answers came, whatever they were."""
+
+    studies: tuple[str, ...] = field(repr=False)
+    count: int
+    ending: Ending
+
+
+async def _studies(client: Client, wanted: Wanted, part: DateRange | None) -> _Studies:
     finds = client.find(FIND, queries.study_query(wanted, part))
-    found = [uid async for match in finds if (uid := match.get(queries.STUDY, "")) and _is_meant(match, wanted)]
-    return list(dict.fromkeys(found)), ending_of(finds.status)
+    found: dict[str, None] = {}
+    count = 0
+    async for match in finds:
+        count += 1
+        if (uid := match.get(queries.STUDY, "")) and _is_meant(match, wanted):
+            found[uid] = None
+    return _Studies(studies=tuple(found), count=count, ending=ending_of(finds.status))
 
 
 def _is_meant(match: Mapping[int, str], wanted: Wanted) -> bool:
@@ -94,15 +132,18 @@ async def listing_of(client: Client, study: str, find_limit: int = 0) -> Listing
             about = match
     related = _number(about.get(queries.STUDY_INSTANCES, ""))
     availability = about.get(queries.AVAILABILITY, "")
-    found, status = await _instances(client, queries.image_query(study))
-    whole = ending_of(status) is Ending.SUCCESS
-    is_capped = looks_like_a_limit(len(found)) or 0 < find_limit <= len(found)
-    if is_capped or queries.insists_on_series(status, len(found), related):
-        by_series, whole = await _by_series(client, study, find_limit)
-        found = {**found, **by_series}
+    whole_study = await _instances(client, queries.image_query(study))
+    found = whole_study.found
+    is_whole = is_proved = whole_study.ending is Ending.SUCCESS
+    if may_be_capped(whole_study.count, find_limit) or queries.insists_on_series(
+        whole_study.status, len(found), related
+    ):
+        by_series = await _by_series(client, study, _Cap(limit=find_limit, seen=whole_study.count))
+        found = {**found, **by_series.found}
+        is_whole, is_proved = by_series.is_whole, by_series.is_proved
     return Listing(
         instances=tuple(found.values()),
-        whole=whole and (related is None or related <= len(found)),
+        whole=is_whole and (related == len(found) or (is_proved and (related is None or related <= len(found)))),
         availability=availability if availability in _AVAILABLE else "",
     )
 
@@ -110,30 +151,72 @@ async def listing_of(client: Client, study: str, find_limit: int = 0) -> Listing
 _ABOUT: Final = {queries.AVAILABILITY: "", queries.STUDY_INSTANCES: ""}
 
 
-async def _instances(client: Client, identifier: Mapping[int, str]) -> tuple[dict[str, Instance], int | None]:
-    """Return the instances that match by their UIDs, and the final status."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Instances:
+    """The instances by their UIDs that a query gave; `count`: how many answers came, whatever they were."""
+
+    found: dict[str, Instance] = field(repr=False)
+    count: int
+    status: int | None
+
+    @property
+    def ending(self) -> Ending:
+        """Return how the query ended."""
+        return ending_of(self.status)
+
+
+async def _instances(client: Client, identifier: Mapping[int, str]) -> _Instances:
     finds = client.find(FIND, identifier)
     found: dict[str, Instance] = {}
+    count = 0
     async for match in finds:
+        count += 1
         uid = match.get(queries.SOP_INSTANCE, "")
         series = match.get(queries.SERIES, "") or identifier.get(queries.SERIES, "")
         if uid and _is_of(match, identifier[queries.STUDY]):
             found[uid] = Instance(sop_instance=uid, series=series, sop_class=match.get(queries.SOP_CLASS, ""))
-    return found, finds.status
+    return _Instances(found=found, count=count, status=finds.status)
 
 
-async def _by_series(client: Client, study: str, find_limit: int) -> tuple[dict[str, Instance], bool]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cap:
+    """What is known of a PACS's cap: the `limit` that is configured, or 0, and the longest answer that was `seen`."""
+
+    limit: int
+    seen: int
+
+    def may_be(self, count: int) -> bool:
+        """Tell whether an answer of so many instances may have been capped: not where a longer one was not."""
+        return 0 < self.limit <= count or (count >= self.seen and looks_like_a_limit(count))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _BySeries:
+    """The instances by their UIDs that a study's series gave.
+
+    `is_whole`: nothing speaks against it that these are all; `is_proved`: counts say so, or no answer looked capped.
+    """
+
+    found: dict[str, Instance] = field(repr=False)
+    is_whole: bool
+    is_proved: bool
+
+
+async def _by_series(client: Client, study: str, cap: _Cap) -> _BySeries:
     finds = client.find(FIND, queries.series_query(study))
-    series = [match async for match in finds if match.get(queries.SERIES) and _is_of(match, study)]
-    whole = ending_of(finds.status) is Ending.SUCCESS and bool(series) and not 0 < find_limit <= len(series)
+    answers = [match async for match in finds]
+    series = [match for match in answers if match.get(queries.SERIES) and _is_of(match, study)]
+    is_whole = ending_of(finds.status) is Ending.SUCCESS and bool(series)
+    is_proved = not may_be_capped(len(answers), cap.limit)
     found: dict[str, Instance] = {}
     for match in series:
-        some, status = await _instances(client, queries.image_query(study, match[queries.SERIES]))
+        some = await _instances(client, queries.image_query(study, match[queries.SERIES]))
         related = _number(match.get(queries.SERIES_INSTANCES, ""))
-        is_counted = related == len(some) if related is not None else not 0 < find_limit <= len(some)
-        whole = whole and ending_of(status) is Ending.SUCCESS and bool(some) and is_counted
-        found |= some
-    return found, whole
+        is_counted = related in {None, len(some.found)}
+        is_whole = is_whole and some.ending is Ending.SUCCESS and bool(some.found) and is_counted
+        is_proved = is_proved and (related is not None or not cap.may_be(some.count))
+        found |= some.found
+    return _BySeries(found=found, is_whole=is_whole, is_proved=is_proved)
 
 
 def _is_of(match: Mapping[int, str], study: str) -> bool:

@@ -1,13 +1,14 @@
 """Fetches what a list wants from one PACS, as gently as is asked: an `Intake` for a campaign.
 
 An event loop in a thread of its own has a few workers, one for each association that the PACS may be given. A worker
-resolves rows of the list, or fetches a study; what it has to remember is in the ledger, so a harvest may be cut off and
-begun again for months. One process at a time fetches from a PACS, for all harvests that want something of it, so the
-limits hold whatever is started: the others wait until its own list is done. Who becomes that process frees what the one
-before had in hand when it died.
+resolves rows of a list, or fetches a study; what it has to remember is in the ledger, so a harvest may be cut off and
+begun again for months. One process at a time asks a PACS, for all harvests that want something of it and by their
+priority, so the limits hold whatever is started: the others wait until its own list is done. Who becomes that process
+frees what the one before had in hand when it died.
 
 A PACS with which there is no association is away, and nobody's attempt is lost: the harvest waits for it, as long as
-patience lasts. What goes wrong once there was one counts as an attempt of the row or study that was asked for.
+patience lasts. What goes wrong once there was one counts as an attempt of the row or study that was asked for. Want of
+space, or the like, on our side is nobody's attempt either: nothing is asked for until there may be space again.
 """
 
 from __future__ import annotations
@@ -17,29 +18,29 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from farm.errors import BadRecipe, FarmError, Reason, Unavailable, place_of
-from scheduler.harvest.asking import matches_of
+from farm.ledger.harvest_values import HELD_BACK
+from scheduler.harvest.pace import Clock, Pace
 from scheduler.harvest.receiving import Receivers
-from scheduler.harvest.retrieving import PEER_REASONS, Books, NotNow, Retriever
+from scheduler.harvest.resolving import Asking, Resolver
+from scheduler.harvest.retrieving import OWN_REASONS, PEER_REASONS, Books, NotNow, Retriever
 from scheduler.harvest.seals import HarvestSealer
 from scheduler.harvest.throttle import Admission, TokenBucket
-from scheduler.harvest.verdicts import Ending, Listed, StudyFacts, Verdict, judge_row, judge_study
+from scheduler.harvest.verdicts import Ending, Listed, StudyFacts, Verdict, judge_study
 from scheduler.ingest.ports import listener
+from scheduler.intake import Attendance
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+    from datetime import datetime
 
-    from farm.ledger import Run
+    from farm.ledger import Progress, Run
     from farm.ledger.harvest_values import Harvest, TakenStudy
-    from farm.net.client import Client
     from farm.queue import Tables
     from scheduler.campaign import Desk
     from scheduler.harvest.asking import Listing
@@ -50,26 +51,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_ROWS: Final = 50
-"""Rows resolved on one association."""
 _LEASE: Final = 60.0
 _RENEW: Final = 15.0
 _IDLE: Final = 0.5
 _KEEP_EVERY: Final = 1.0
-_LEAST_WAIT: Final = 0.01
 _PATIENCE: Final = 30.0
-_AGAIN: Final = frozenset({Verdict.SHORT, Verdict.CHANGED, Verdict.REFUSED, Verdict.PENDING})
-"""What another attempt may better."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clock:
-    """The time by which a PACS is admitted to, and how to wait for another."""
-
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
-    longest: float = 30.0
-    """Seconds between looks at a window that is closed, in case somebody has changed the clock."""
+_DOUBLINGS: Final = 6
+"""How often the rest is doubled while what comes cannot be kept: half a minute then."""
 
 
 class _Did(Enum):
@@ -88,8 +76,8 @@ class Harvester:
         """Take the harvest, and who the PACS is."""
         self._desk, self._harvest, self._pacs, self._clock = desk, harvest, pacs, clock or Clock()
         self._seals = HarvestSealer(desk.sealer)
-        self._bucket = TokenBucket(pacs.rate, pacs.burst)
         self._windows = pacs.open_windows()
+        self._pace = Pace(TokenBucket(pacs.rate, pacs.burst), self._windows, self._clock)
         self._admission = Admission(
             associations=pacs.associations,
             bucket=TokenBucket(0, 0),
@@ -97,17 +85,26 @@ class Harvester:
             utilisation=pacs.utilisation,
         )
         self._session = desk.session(_PATIENCE)
+        self._attendance = Attendance(harvest.run_id)
+        self._is_held_back = harvest.state in HELD_BACK
+        self._last_id: int | None = None
+        self._looked = 0.0
         self._held: object = None
         self._held_before = False
         self._database = ThreadPoolExecutor(1, thread_name_prefix="harvest")
         self._thread = threading.Thread(target=self._run, name="harvest", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._resolver = Resolver(
+            pacs,
+            self._seals,
+            Asking(now=self._clock.now, may_ask=self._may_ask, heard=self._heard, call=self._call),
+        )
         self._halt = threading.Event()
         self._halted = asyncio.Event()
         self._error: FarmError | None = None
         self._away: tuple[Reason, float] | None = None
-        self._tries: dict[int, int] = {}
-        self._taken_rows: set[int] = set()
+        self._full: tuple[Reason, float] | None = None
+        self._refused = 0
         self._runs: dict[int, Run] = {}
 
     # An intake.
@@ -127,12 +124,23 @@ class Harvester:
         self._thread.start()
 
     def check(self) -> None:
-        """Raise what has ended the harvest, or that the PACS has been away for longer than patience lasts."""
+        """Raise what has ended the harvest, or what has been away for longer than patience lasts."""
         if self._error is not None:
             raise self._error
-        away = self._away
-        if away is not None and time.monotonic() - away[1] > self._desk.settings.patience_seconds:
-            raise Unavailable(away[0], "The harvest cannot go on with the PACS. The same command does it later.")
+        for away, hint in (
+            (self._away, "The harvest cannot go on with the PACS. The same command does it later."),
+            (self._full, "What the PACS sends cannot be kept. The same command goes on when it can."),
+        ):
+            if away is not None and time.monotonic() - away[1] > self._desk.settings.patience_seconds:
+                raise Unavailable(away[0], hint)
+
+    def over(self, tables: Tables, progress: Progress) -> bool:
+        """Tell whether nothing more comes from here, and what came has ended, whatever others bring into the run."""
+        last_id, run_id = self._last_id, self._harvest.run_id
+        if last_id is None or progress.state == "complete" or time.monotonic() < self._looked + _KEEP_EVERY:
+            return last_id is not None and progress.state == "complete"
+        self._looked = time.monotonic()
+        return tables.ledger.is_attended(run_id) and tables.ledger.is_through(run_id, last_id)
 
     def stop(self) -> None:
         """Give back what is being fetched, and end."""
@@ -161,17 +169,23 @@ class Harvester:
         receivers = Receivers(self._desk)
         try:
             self._retriever = Retriever(self._pacs, receivers, self._seals)
+            await self._call(self._attendance.keep)
             run = await self._run_of(self._harvest.run_id)
-            await self._call(lambda tables: tables.ledger.listening(run.id))
             receivers.of(run)
             await self._call(lambda tables: receivers.clear(run, tables.ledger))
-            if await self._alone():
+            if not self._is_held_back and await self._alone():
                 async with self._serving(receivers):
                     workers = [asyncio.create_task(self._work()) for _ in range(self._pacs.associations)]
                     await self._until_done(workers, receivers)
         finally:
             await asyncio.to_thread(receivers.close)
-        await self._call(lambda tables: tables.ledger.crawled(self._harvest.run_id, {}))
+        self._last_id = await self._call(lambda tables: self._attendance.leave(tables, {}))
+
+    async def _halted_in(self, seconds: float) -> None:
+        """Wait, but not for longer than until it is to stop."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._halted.wait()
 
     async def _alone(self) -> bool:
         """Wait until nobody else fetches from the PACS; False: there is nothing left to fetch, or it is to stop."""
@@ -180,9 +194,8 @@ class Harvester:
                 return True
             if await self._finished():
                 return False
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_IDLE):
-                    await self._halted.wait()
+            await self._call(self._attendance.keep)
+            await self._halted_in(_IDLE)
         return False
 
     async def _until_done(self, workers: list[asyncio.Task[None]], receivers: Receivers) -> None:
@@ -199,21 +212,25 @@ class Harvester:
                 if time.monotonic() - kept >= _KEEP_EVERY:
                     kept = time.monotonic()
                     with suppress(Unavailable):  # the campaign tells what is away
-                        await self._call(lambda tables: receivers.keep(tables.ledger))
+                        await self._call(lambda tables: self._keep(tables, receivers))
         finally:
             for task in (halted, *workers):
                 task.cancel()
             await asyncio.gather(halted, *workers, return_exceptions=True)
 
+    def _keep(self, tables: Tables, receivers: Receivers) -> None:
+        self._attendance.keep(tables)
+        receivers.keep(tables.ledger)
+
     @asynccontextmanager
     async def _serving(self, receivers: Receivers) -> AsyncIterator[None]:
         """Listen for what C-MOVE brings, where anything is moved."""
-        if self._pacs.retrieve == "get" or not self._pacs.move_destination:
+        if not self._pacs.moves:
             yield
             return
         stop = asyncio.Event()
         with closing(listener("0.0.0.0", self._pacs.move_port)) as listening:  # noqa: S104 - the PACS is elsewhere
-            task = asyncio.create_task(receivers.serve(listening, self._pacs.move_destination, stop))
+            task = asyncio.create_task(receivers.serve(listening, self._retriever.senders, stop))
             try:
                 yield
             finally:
@@ -250,30 +267,32 @@ class Harvester:
                 self._admission.ended(began, self._clock.now())
         except Unavailable as error:
             line.abort()
-            self._met(error)
-            return _Did.NOTHING, _IDLE
+            return _Did.NOTHING, self._met(error)
         return did, _IDLE if did is _Did.NOTHING else 0.0
 
     def _closed(self, now: datetime) -> float:
         """Return how long to wait for admission; a PACS that is not asked is not away."""
         if not self._windows.open_at(now):
-            self._away = None
+            self._away = self._full = None
         wait = self._admission.wait(now)
-        return self._bounded(wait if math.isfinite(wait) else _IDLE)
+        return self._clock.bounded(wait if math.isfinite(wait) else _IDLE)
 
-    def _bounded(self, wait: float) -> float:
-        """Return how long to wait before another look: not for ever, and not for nothing."""
-        return max(_LEAST_WAIT, min(wait, self._clock.longest))
-
-    def _met(self, error: Unavailable) -> None:
-        """Note what is away; of the database the campaign keeps count."""
-        if error.reason is not Reason.DATABASE_AWAY:
-            if self._away is None:
-                log.warning("the harvest from %s waits: %s", self._pacs.name, error.reason.value)
-            self._away = self._away or (error.reason, time.monotonic())
+    def _met(self, error: Unavailable) -> float:
+        """Note what is away, and return how long to rest; of the database the campaign keeps count."""
+        if error.reason is Reason.DATABASE_AWAY:
+            return _IDLE
+        now = (error.reason, time.monotonic())
+        if self._away is None and self._full is None:
+            log.warning("the harvest from %s waits: %s", self._pacs.name, error.reason.value)
+        if error.reason in OWN_REASONS:
+            self._full = self._full or now
+            self._refused += 1
+            return self._clock.bounded(_IDLE * 2 ** min(self._refused - 1, _DOUBLINGS))
+        self._away = self._away or now
+        return _IDLE
 
     async def _finished(self) -> bool:
-        """Tell whether every row and study of the harvest has its verdict."""
+        """Tell whether every row and study of the harvest has its verdict, or it is cancelled."""
         try:
             return await self._call(lambda tables: tables.harvests.finish(self._harvest.id))
         except Unavailable:
@@ -281,13 +300,11 @@ class Harvester:
 
     async def _one(self, line: Line) -> _Did:
         """Resolve some rows, or fetch a study."""
-        rows = await self._call(self._rows)
+        rows = await self._call(self._resolver.take)
         if rows:
-            try:
-                await self._resolve(line, rows)
-            finally:
-                self._taken_rows.clear()
-            return _Did.OWN
+            if not await self._resolver.resolve(line, rows):
+                return _Did.NOTHING
+            return _Did.OWN if rows[0].harvest_id == self._harvest.id else _Did.OTHERS
         worker = f"{self._pacs.name}-{threading.get_native_id()}"
         study = await self._call(lambda tables: tables.harvests.take_study(self._pacs.name, worker, _LEASE))
         if study is None:
@@ -298,56 +315,17 @@ class Harvester:
 
     # Rows.
 
-    def _rows(self, tables: Tables) -> list[tuple[int, bytes]]:
-        """Return rows, if no other worker of this process has some in hand."""
-        if self._taken_rows or tables.harvests.harvest(self._harvest.id).state == "paused":
-            return []
-        rows = tables.harvests.rows_to_resolve(self._harvest.id, _ROWS)
-        self._taken_rows = {row for row, _ in rows}
-        return rows
-
-    async def _resolve(self, line: Line, rows: list[tuple[int, bytes]]) -> None:
-        """Ask the PACS what rows mean, as long as it may be asked."""
-        for row, sealed in rows:
-            if not self._windows.open_at(self._clock.now()):
-                return
-            client = await line.client()
-            try:
-                await self._resolve_one(client, row, sealed)
-            except Unavailable as error:
-                if error.reason not in PEER_REASONS:
-                    raise
-                line.abort()
-                await self._refused(row, error.reason)
-                return
-            self._away = None
-
-    async def _resolve_one(self, client: Client, row: int, sealed: bytes) -> None:
-        wanted = self._seals.open_row(self._harvest.list_key, row, sealed)
-        found = await matches_of(client, wanted, self._clock.now().date(), self._pacs.find_limit)
-        facts = StudyFacts(
-            query=found.ending, matches=len(found.studies), capped=found.capped, means_many=wanted.means_many
-        )
-        verdict = judge_row(facts)
-        keep = verdict in {None, Verdict.UNVERIFIED}
-        studies = [self._seals.study(uid) for uid in found.studies] if keep else []
-        await self._call(
-            lambda tables: tables.harvests.resolved(
-                self._harvest.id, row, studies=studies, verdict=None if verdict is None else verdict.value
-            )
+    async def _may_ask(self, harvest_id: int) -> bool:
+        """Tell whether the PACS may be asked one thing more for a harvest: its turn may be over at any time."""
+        if not self._windows.open_at(self._clock.now()):
+            return False
+        return await self._call(
+            lambda tables: self._holds_pacs(tables) and tables.harvests.first_in_line(self._pacs.name) == harvest_id
         )
 
-    async def _refused(self, row: int, reason: Reason) -> None:
-        """Note that the PACS would not answer for a row; after some tries that is the answer."""
-        self._tries[row] = self._tries.get(row, 0) + 1
-        if self._tries[row] < self._pacs.attempts:
-            await asyncio.sleep(min(self._pacs.backoff_s, _IDLE))
-            return
-        await self._call(
-            lambda tables: tables.harvests.resolved(
-                self._harvest.id, row, verdict=Verdict.REFUSED.value, reason=reason.value
-            )
-        )
+    def _heard(self) -> None:
+        """Note that the PACS has answered."""
+        self._away = None
 
     # Studies.
 
@@ -396,27 +374,29 @@ class Harvester:
     async def _bring(self, line: Line, study: TakenStudy) -> None:
         """Fetch a study, and conclude from what came of it."""
         run = await self._run_of(study.run_id)
-        uid = self._seals.open_study(study.study_key, study.sealed)
         try:
-            facts, reason = await self._retriever.fetch(line, run, uid, self._books(study)), None
+            facts, reason = await self._retriever.fetch(line, self._books(line, study, run)), None
         except Unavailable as error:
-            if error.reason not in PEER_REASONS:
+            if error.reason not in PEER_REASONS | {Reason.INTERNAL_ERROR}:
                 raise
             line.abort()
             facts, reason = await self._call(lambda tables: _known(tables, study)), error.reason
+        else:
+            self._full, self._refused = None, 0
         await self._conclude(study, facts, reason)
 
     async def _conclude(self, study: TakenStudy, facts: StudyFacts, reason: Reason | None) -> None:
         """End a study with its verdict, or let it be tried again."""
-        verdict = judge_study(facts).verdict
-        if (verdict in _AGAIN or reason) and study.attempts < self._pacs.attempts:
+        judged = judge_study(facts)
+        verdict = judged.verdict
+        if (judged.again or reason) and study.attempts < self._pacs.attempts:
             delay = self._pacs.backoff_s * 2 ** (study.attempts - 1)
             await self._call(lambda tables: tables.harvests.give_back(study, delay))
             return
         said = (Verdict.REFUSED if verdict is Verdict.PENDING else verdict).value
         await self._call(lambda tables: tables.harvests.end_study(study, said, reason and reason.value))
 
-    def _books(self, study: TakenStudy) -> Books:
+    def _books(self, line: Line, study: TakenStudy, run: Run) -> Books:
         """Return the ledger as retrieving sees it."""
 
         async def expect(listing: Listing) -> None:
@@ -430,17 +410,28 @@ class Harvester:
         async def arrived(keys: list[bytes]) -> set[bytes]:
             return await self._call(lambda tables: tables.harvests.arrived(study.run_id, keys))
 
-        return Books(expect=expect, missing=missing, arrived=arrived, admit=self._admit)
+        async def admit(count: int) -> None:
+            await self._admit(line, count, study.harvest_id)
 
-    async def _admit(self, count: int) -> None:
-        """Wait for the rate; raise `NotNow` where the window has closed by then."""
-        while True:
-            now = self._clock.now()
-            if not self._windows.open_at(now):
-                raise NotNow
-            if self._bucket.take(count, now.timestamp()):
-                return
-            await self._clock.pause(self._bounded(self._bucket.wait(count, now.timestamp())))
+        return Books(
+            run=run,
+            study=self._seals.open_study(study.study_key, study.sealed),
+            expect=expect,
+            missing=missing,
+            arrived=arrived,
+            admit=admit,
+            pay=self._pace.pay,
+        )
+
+    async def _admit(self, line: Line, count: int, harvest_id: int) -> None:
+        """Wait for the rate; raise `NotNow` where the window has closed by then, or the harvest is paused."""
+        await self._pace.admit(count, line.close)
+        try:
+            if await self._call(lambda tables: tables.harvests.harvest(harvest_id).state != "active"):
+                raise NotNow  # noqa: TRY301 - what was reserved is put back
+        except BaseException:
+            self._pace.put_back(count)
+            raise
 
     # The ledger.
 

@@ -1,8 +1,9 @@
 """The list of a harvest: a CSV file whose rows say which studies are wanted.
 
-Columns go by their names, whatever their case and with a hyphen, an underscore or a space: `study_instance_uid`,
-`accession_number`, `patient_id` with `from` and `to` (days; an empty one is open), and `row_id`. What a row gives of
-these must all hold. Every cell is carried through to the result as it was, these and any other.
+Columns go by their names, whatever their case and with or without hyphens, underscores and spaces, so by the keywords
+of DICOM too: `study_instance_uid` (or `StudyInstanceUID`), `accession_number`, `patient_id` with `from` and `to` (days;
+an empty one is open), and `row_id`. What a row gives of these must all hold. Every cell is carried through to the
+result as it was, these and any other.
 
 A row that cannot be used is yielded with what is wrong, told by its column: what stands in a cell says who someone is.
 A file is read a row at a time, so its length does not matter.
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 KEYS: Final = ("study_instance_uid", "accession_number", "patient_id")
 DATES: Final = ("from", "to")
 COLUMNS: Final = (*KEYS, *DATES, "row_id")
+_SEPARATORS: Final = re.compile(r"[-_ ]+")
+_KNOWN: Final = {_SEPARATORS.sub("", name): name for name in COLUMNS}
 _BLOCK: Final = 1 << 20
 _DELIMITERS: Final = ",;\t"
 _UID: Final = re.compile(r"[0-9]+(?:\.[0-9]+)+")
@@ -120,7 +123,9 @@ def read(text: Iterable[str]) -> tuple[tuple[str, ...], Iterator[Wanted]]:
 
 
 def _name(cell: str) -> str:
-    return re.sub(r"[-_ ]+", "_", cell.strip().lower())
+    """Return the name of a column that is known, or what is left of another without separators."""
+    bare = _SEPARATORS.sub("", cell.strip().lower())
+    return _KNOWN.get(bare, bare)
 
 
 def _rows(text: Iterable[str]) -> Iterator[tuple[int, list[str]]]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from farm.errors import BadRecipe, Reason
+from farm.net.admission import Rule
 from farm.recipe.refusals import nearest
 from scheduler.harvest.windows import Windows
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _KINDS: Final = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
 _RETRIEVES: Final = ("auto", "get", "move")
+_LISTS: Final = ("windows", "move_from")
 _AE_TITLE: Final = 16  # PS3.5 section 6.2, VR AE
 
 
@@ -58,6 +60,8 @@ class Pacs:
     """Our own application entity title as the PACS knows it, for C-MOVE."""
     move_port: int = 0
     """Where we listen for what a C-MOVE sends; 0: any free port."""
+    move_from: tuple[str, ...] = ()
+    """Who may send there, as `farm.net.admission.Rule` reads it; none: the PACS by its own title and address."""
     associations: int = 2
     rate: float = 0.0
     """Most instances a second; 0: no limit."""
@@ -71,7 +75,7 @@ class Pacs:
     settle_s: float = 10.0
     """How long after a C-MOVE its data may still arrive."""
     attempts: int = 3
-    """How often a study that is not complete is fetched before that is its verdict."""
+    """How often a study that is not complete is fetched, or a refused row asked for, before that is its verdict."""
     backoff_s: float = 30.0
     """How long it rests after the first attempt; twice as long after each further one."""
     tls: Tls | None = None
@@ -81,13 +85,16 @@ class Pacs:
         """Return the PACS that a table describes; raise `BadRecipe(BAD_OPTION)` with the dotted path of a fault."""
         table = dict(_table(given, name))
         tls = table.pop("tls", None)
-        windows = table.pop("windows", [])
-        if not isinstance(windows, list) or not all(isinstance(one, str) for one in windows):
-            raise _refusal(f"{name}.windows", "must be a list of texts")
-        facts = _facts(cls, table, name, known=("tls", "windows"))
+        lists = {key: _texts(table.pop(key, []), f"{name}.{key}") for key in _LISTS}
+        facts = _facts(cls, table, name, known=("tls", *_LISTS)) | lists
         if tls is not None:
             facts["tls"] = Tls(**_facts(Tls, _table(tls, f"{name}.tls"), f"{name}.tls"))
-        return _checked(cls(name=name, windows=tuple(windows), **facts))
+        return _checked(cls(name=name, **facts))
+
+    @property
+    def moves(self) -> bool:
+        """Tell whether C-MOVE may be used."""
+        return self.retrieve != "get" and bool(self.move_destination)
 
     def open_windows(self) -> Windows:
         """Return the times at which the PACS may be asked."""
@@ -132,31 +139,33 @@ _RULES: Final = (
 )
 
 
-def load(path: Path) -> dict[str, Pacs]:
-    """Return every PACS of a file by name; raise `BadRecipe(BAD_OPTION)` where it cannot be read or has a fault."""
+def load(path: Path, name: str) -> Pacs:
+    """Return the PACS of this name; a fault of another is no obstacle.
+
+    Raise `BadRecipe(BAD_OPTION)` with the nearest name where there is none, and where the file cannot be read.
+    """
     try:
-        return read(path.read_text("utf-8-sig"))
+        known = _tables(path.read_text("utf-8-sig"))
     except (OSError, UnicodeError, ValueError):
         raise BadRecipe(
             Reason.BAD_OPTION,
             "the file of PACS cannot be read: describe yours in pacs.toml under FARM_HOME, or name --pacs-file",
         ) from None
+    if name not in known:
+        raise _refusal("", f"there is no such PACS; {nearest(name, known, 'see the file of PACS')}")
+    return Pacs.from_dict(name, known[name])
 
 
 def read(text: str) -> dict[str, Pacs]:
     """Return every PACS of a TOML text by name; raise `BadRecipe(BAD_OPTION)` with the dotted path of a fault."""
+    return {name: Pacs.from_dict(name, given) for name, given in _tables(text).items()}
+
+
+def _tables(text: str) -> Mapping[str, object]:
     try:
-        tables = tomllib.loads(text)
+        return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError):
         raise BadRecipe(Reason.BAD_OPTION, "the file of PACS is not TOML") from None
-    return {name: Pacs.from_dict(name, given) for name, given in tables.items()}
-
-
-def chosen(known: Mapping[str, Pacs], name: str) -> Pacs:
-    """Return a PACS by its name; raise `BadRecipe(BAD_OPTION)` with the nearest name where there is none."""
-    if name not in known:
-        raise _refusal("", f"there is no such PACS; {nearest(name, known, 'see the file of PACS')}")
-    return known[name]
 
 
 def _facts(
@@ -194,6 +203,13 @@ def _checked(pacs: Pacs) -> Pacs:
         raise _refusal(f"{pacs.name}.move_destination", "is needed where retrieve is move")
     if pacs.tls and bool(pacs.tls.certificate) != bool(pacs.tls.key):
         raise _refusal(f"{pacs.name}.tls", "a certificate and its key come together")
+    if pacs.tls and pacs.moves and not (pacs.tls.certificate and (pacs.tls.ca or not pacs.tls.verify)):
+        raise _refusal(f"{pacs.name}.tls", "needs certificate, key and ca: by C-MOVE the PACS comes to us by TLS")
+    for at, text in enumerate(pacs.move_from):
+        try:
+            Rule.parse(text)
+        except BadRecipe as error:
+            raise _refusal(f"{pacs.name}.move_from[{at}]", error.hint) from None
     try:
         zone = _zone(pacs.timezone)
     except (ValueError, OSError, KeyError):
@@ -204,6 +220,12 @@ def _checked(pacs: Pacs) -> Pacs:
         except BadRecipe as error:
             raise _refusal(f"{pacs.name}.windows[{at}]", error.hint) from None
     return pacs
+
+
+def _texts(given: object, place: str) -> tuple[str, ...]:
+    if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
+        raise _refusal(place, "must be a list of texts")
+    return tuple(given)
 
 
 def _table(given: object, place: str) -> Mapping[str, object]:

@@ -3,12 +3,18 @@
 One harvester fetches for all harvests of its PACS, and each of them has a run. What comes by C-GET belongs to the study
 that was asked for. What comes by C-MOVE comes on an association of its own, and is known by its SOP Instance UID, which
 the PACS has listed before. What nobody expects has no place here, whoever sends it.
+
+What comes and cannot be kept is no fault of the PACS: why is noted, so that the retrieval ends there. And what comes
+beyond what was admitted pays for itself before it is answered, which is what slows down a PACS that sends a whole
+study at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +23,7 @@ from farm.net.acceptor import Service
 from farm.net.negotiation import Offer
 from farm.net.server import Port, Server
 from farm.net.services import VERIFICATION, is_storage
-from farm.net.storing import SUCCESS
+from farm.net.storing import OUT_OF_RESOURCES, SUCCESS
 from farm.queue import Place
 from farm.recipe.recipe import Recipe
 from scheduler.ingest.committer import Committer
@@ -29,35 +35,81 @@ from scheduler.routing import Router
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Sequence
 
     from farm.ledger import Ledger, Run
+    from farm.net.operations import Retrieval
     from farm.net.storing import Arriving, Receiver, Sink
     from scheduler.campaign import Desk
+    from scheduler.harvest.senders import Senders
 
-_PATIENCE: Final = 2.0
 _REMEMBERED: Final = 100_000
 """Instances that are still taken when they come too late for the verdict."""
+
+
+async def free() -> None:
+    """Pay for an instance where there is no limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On what terms instances come: how many are paid for, how another one is, and why one was not kept."""
+
+    paid: int = 0
+    pay: Callable[[], Awaitable[None]] = free
+    why: Callable[[], Reason] = lambda: Reason.STORAGE_ERROR
 
 
 class Awaited:
     """What a retrieval is to bring: the keys that have not come, and whether anything is coming."""
 
-    def __init__(self, run_id: int, receiver: Receiver, keys: Sequence[bytes], *, whole: bool) -> None:
+    def __init__(
+        self, run_id: int, receiver: Receiver, keys: Sequence[bytes], *, whole: bool, terms: Terms | None = None
+    ) -> None:
         """Take the instances that are listed; unless that is the `whole`, others may come."""
         self.run_id, self._receiver = run_id, receiver
         self.left = set(keys)
         self.whole = whole
         self.came = 0
         """How many were stored."""
+        self.brought: set[str] = set()
+        """The SOP Instance UIDs that came, stored or not."""
+        self.asked: Retrieval | None = None
+        """The retrieval that is under way."""
+        self.trouble: Reason | None = None
+        """Why something that came could not be kept."""
+        self._terms = terms or Terms()
+        self._paid = self._terms.paid
         self._coming = 0
         self._changed = asyncio.Event()
+        self._hurt = asyncio.Event()
 
     def begin(self, arriving: Arriving, key: bytes = b"") -> Sink:
         """Return the sink of one that is coming."""
-        sink = _Noted(self, key, self._receiver.begin(arriving))
+        self.brought.add(arriving.sop_instance)
+        try:
+            sink = _Noted(self, key, self._receiver.begin(arriving))
+        except Unavailable as error:
+            self.failed(error.reason)
+            raise
         self._coming += 1
         return sink
+
+    def failed(self, reason: Reason | None = None) -> None:
+        """Note that something could not be kept."""
+        self.trouble = self.trouble or reason or self._terms.why()
+        self._hurt.set()
+
+    async def hurt(self) -> None:
+        """Wait until something could not be kept."""
+        await self._hurt.wait()
+
+    async def pay(self) -> None:
+        """Pay for one that came, unless that was done before it was asked for; it takes as long as the limits say."""
+        if self._paid:
+            self._paid -= 1
+        else:
+            await self._terms.pay()
 
     def ended(self, key: bytes, *, stored: bool) -> None:
         """Note the end of one that was coming."""
@@ -80,7 +132,7 @@ class Awaited:
 
 
 class _Noted:
-    """A sink whose end is noted, once."""
+    """A sink whose end is noted, once; a PACS sends the next instance when this one is answered."""
 
     __slots__ = ("_awaited", "_key", "_sink")
 
@@ -89,21 +141,28 @@ class _Noted:
         self._key, self._sink = key, sink
 
     def write(self, data: memoryview) -> None:
-        self._sink.write(data)
-
-    def end(self) -> int | Awaitable[int]:
-        status = self._sink.end()
-        if not isinstance(status, int):
-            return self._later(status)
-        self._note(stored=status == SUCCESS)
-        return status
-
-    async def _later(self, ending: Awaitable[int]) -> int:
-        status = None
         try:
-            status = await ending
+            self._sink.write(data)
+        except Unavailable as error:
+            if self._awaited is not None:
+                self._awaited.failed(error.reason)
+            raise
+
+    async def end(self) -> int:
+        awaited, status = self._awaited, None
+        try:
+            ended = self._sink.end()
+            status = ended if isinstance(ended, int) else await ended
+            if status == OUT_OF_RESOURCES and awaited is not None:
+                awaited.failed()
+        except Unavailable as error:
+            if awaited is not None:
+                awaited.failed(error.reason)
+            raise
         finally:
             self._note(stored=status == SUCCESS)
+        if awaited is not None:
+            await awaited.pay()
         return status
 
     def abandon(self) -> None:
@@ -126,13 +185,16 @@ class Receivers:
         self._expected: dict[bytes, Awaited] = {}
         self._late: dict[bytes, Awaited] = {}
         self._unlisted: list[Awaited] = []
+        self._originators: frozenset[str] = frozenset()
 
     def of(self, run: Run) -> SpoolReceiver:
         """Return the receiver of a run."""
         if run.id not in self._open:
             place = Place(key=run.source_key, sealed=run.source_sealed)
             spool = Spool(Path(os.fsdecode(self._sealer.open_source(place))))
-            committer = Committer(spool, self._desk.session(_PATIENCE), run.id, self._spell)
+            patience = self._desk.settings.ledger_patience_seconds
+            session = self._desk.session(patience, deadline=patience)
+            committer = Committer(spool, session, run.id, self._spell, patience=patience)
             router = Router.of(self._desk.settings, Recipe.from_json(run.recipe_json).wanted.syntax)
             receiver = SpoolReceiver(spool, committer, self._sealer, run.source_key, self._spell, router=router)
             self._open[run.id] = (receiver, committer, spool)
@@ -149,9 +211,18 @@ class Receivers:
         for keeper in list(self._keepers.values()):
             keeper.keep(ledger)
 
-    def coming(self, run: Run, keys: Sequence[bytes], *, whole: bool) -> Awaited:
-        """Return what notes the instances that C-GET brings for a run."""
-        return Awaited(run.id, self.of(run), keys, whole=whole)
+    def coming(
+        self,
+        run: Run,
+        keys: Sequence[bytes],
+        *,
+        whole: bool,
+        paid: int = 0,
+        pay: Callable[[], Awaitable[None]] = free,
+    ) -> Awaited:
+        """Return what notes the instances that a retrieval brings for a run; `paid`: so many are paid for."""
+        terms = Terms(paid=paid, pay=pay, why=lambda: self._spell.reason or Reason.STORAGE_ERROR)
+        return Awaited(run.id, self.of(run), keys, whole=whole, terms=terms)
 
     def expect(self, awaited: Awaited) -> None:
         """Let these come by C-MOVE."""
@@ -174,20 +245,31 @@ class Receivers:
         """Return the sink of an instance that came by C-MOVE; what nobody expects has no place."""
         key = self._sealer.instance(arriving.sop_instance.encode())
         awaited = self._expected.get(key) or self._late.get(key)
-        if awaited is None and len(self._unlisted) == 1:  # a PACS that cannot list what it sends
-            [awaited] = self._unlisted
+        if awaited is None and len(self._unlisted) == 1 and self._is_asked_for(arriving, self._unlisted[0]):
+            [awaited] = self._unlisted  # a PACS that cannot list what it sends
         if awaited is None:
             raise Unavailable(Reason.STORAGE_ERROR)
         return awaited.begin(arriving, key)
 
-    async def serve(self, listener: socket.socket, title: str, stop: asyncio.Event) -> None:
+    def _is_asked_for(self, arriving: Arriving, awaited: Awaited) -> bool:
+        """Tell whether the PACS says of no other C-MOVE that it has brought this (PS3.7 section 9.1.1.1).
+
+        Of an instance that is listed its UID says more. Some PACS (pynetdicom) name themselves as the originator.
+        """
+        asked = awaited.asked.message_id if awaited.asked is not None else 0
+        return arriving.originator in self._originators and (
+            not arriving.originator_id or not asked or arriving.originator_id == asked
+        )
+
+    async def serve(self, listener: socket.socket, senders: Senders, stop: asyncio.Event) -> None:
         """Take what the PACS sends to our title, until `stop` is set."""
+        self._originators = senders.originators
         offer = Offer(
             supports=lambda uid: uid == VERIFICATION or is_storage(uid, private=True),
-            titles=frozenset({title}),
+            titles=frozenset({senders.called}),
         )
-        service = Service(receiver=self, offer=offer)
-        await Server(service, Port(listener=listener)).serve(stop)
+        service = Service(receiver=self, offer=offer, rules=senders.rules)
+        await Server(service, Port(listener=listener, tls=senders.tls)).serve(stop)
 
     def close(self) -> None:
         """Commit what waits, and end."""

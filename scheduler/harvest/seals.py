@@ -38,6 +38,10 @@ class HarvestSealer:
         """Return the key of a list: the same list is the same harvest."""
         return self._sealer.keyed("list", content)
 
+    def name_key(self, name: str) -> bytes:
+        """Return the key of the name of a list's file, by which people call it."""
+        return self._sealer.keyed("list name", name.encode(errors="surrogateescape"))
+
     def header(self, list_key: bytes, names: Sequence[str]) -> bytes:
         """Seal the names of a list's columns."""
         return self._sealer.seal("harvests", list_key, json.dumps(list(names)).encode())

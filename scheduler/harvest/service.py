@@ -18,7 +18,7 @@ from scheduler.ingest.spool import Spool
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from farm.ledger import Progress, Run
@@ -40,8 +40,13 @@ class Harvested:
     harvest_id: int
     summary: Summary
     progress: HarvestProgress
-    complete: bool
-    """Every row and study has its verdict, whatever that is."""
+    state: str
+    """That of the harvest; `complete`: every row and study has its verdict, whatever that is."""
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether every row and study has its verdict."""
+        return self.state == "complete"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +64,15 @@ def run_harvest(
     settings: Settings,
     order: HarvestOrder,
     *,
+    on_opened: Callable[[Harvest, Sequence[Harvest]], None],
     on_progress: Callable[[Progress], None],
     stop: threading.Event,
 ) -> Harvested:
     """Fetch what a list wants and de-identify it; return when every row has its verdict, or `stop` is set.
 
-    The same order again goes on where it was left, and asks for what is missing alone.
+    The same order again goes on where it was left, and asks for what is missing alone; a harvest that is paused or
+    cancelled stays so, and only what has arrived goes on. `on_opened` is told the harvest, and which others of its PACS
+    are active: what those want is fetched too.
     """
     peer_of(order.pacs)
     source = spool_of(settings, order.destination, order.recipe)
@@ -74,6 +82,7 @@ def run_harvest(
         Spool(source).close()
         with closing(desk.session()) as session:
             harvest = _opened(desk, session, run, order)
+            on_opened(harvest, _others(session, harvest))
             harvester = Harvester(desk, harvest, order.pacs)
             with closing(Campaign(desk, servers, run, harvester)) as campaign:
                 summary = campaign.run(on_progress, stop)
@@ -82,7 +91,7 @@ def run_harvest(
                 harvest_id=harvest.id,
                 summary=summary,
                 progress=session.call(lambda tables: tables.harvests.progress(harvest.id)),
-                complete=state == "complete",
+                state=state,
             )
 
 
@@ -94,16 +103,26 @@ def _opened(desk: Desk, session: Session, run: Run, order: HarvestOrder) -> Harv
         sealed = seals.header(key, header)
         harvest = session.call(
             lambda tables: tables.harvests.open(
-                run_id=run.id, pacs=order.pacs.name, list_key=key, sealed=sealed, priority=order.priority
+                run_id=run.id,
+                pacs=order.pacs.name,
+                list_key=key,
+                sealed=sealed,
+                priority=order.priority,
+                name_key=seals.name_key(order.list.name),
             )
         )
-        if harvest.state == "paused":
-            session.call(lambda tables: tables.harvests.resume(harvest.id))
         if harvest.listed_at is None:
             while batch := [seals.row(key, wanted) for wanted in islice(rows, _BATCH)]:
                 session.call(lambda tables, batch=batch: tables.harvests.add_rows(harvest.id, batch))  # type: ignore[misc]
             session.call(lambda tables: tables.harvests.listed(harvest.id))
     return session.call(lambda tables: tables.harvests.harvest(harvest.id))
+
+
+def _others(session: Session, harvest: Harvest) -> list[Harvest]:
+    """Return the active harvests of the same PACS, those of the highest priority first."""
+    found = session.call(lambda tables: tables.harvests.harvests())
+    active = [one for one in found if one.pacs == harvest.pacs and one.state == "active" and one.id != harvest.id]
+    return sorted(active, key=lambda one: (-one.priority, one.id))
 
 
 def results(harvests: Harvests, seals: HarvestSealer, harvest_id: int) -> tuple[list[str], Iterator[Result]]:

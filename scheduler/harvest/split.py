@@ -2,7 +2,8 @@
 
 A PACS that stops after so many matches says so by its status, or does not say it (dcm4chee-arc issue 1446). So an
 answer is not believed to be whole when its status is not success, when it reaches a limit that is configured, or when
-its count is a number that people set limits to. Then both halves of the range are asked, down to one minute; what is
+its count is a number that people set limits to: the count of all that came, for a PACS that passes over a key caps what
+is not meant as well. Then both halves of the range are asked, down to one minute; what is
 capped even there is `unsplittable`. A study without a date or time is in no half: where an answer to the whole held one
 that neither half does, the list is not verified either. A PACS that caps everything would be asked for every minute of
 every day, so the number of queries has a limit of its own; what is left then is unsplittable too.
@@ -49,9 +50,10 @@ class Splitter:
         """Return the range to ask for, the same one until it is answered; None: all is answered."""
         return self._open[-1] if self._open else None
 
-    def answered(self, asked: DateRange, matches: Iterable[str], *, capped: bool) -> None:
+    def answered(self, asked: DateRange, matches: Iterable[str], *, capped: bool, count: int = 0) -> None:
         """Take the Study Instance UIDs that match a range; `capped`: the PACS did not end with success.
 
+        `count` is how many answers came, if those were more: some are not meant, or stand there twice.
         A query that failed without an answer is no answer: it is asked again, or given up.
         Raise `ValueError` for another range than `next` gave.
         """
@@ -61,7 +63,7 @@ class Splitter:
         self._queries_left -= 1
         found = dict.fromkeys(matches)
         halves = None
-        if capped or self._is_suspect(len(found)):
+        if capped or may_be_capped(max(count, len(found)), self._limit):
             halves = asked.halves(self._today) if self._queries_left > len(self._open) + 1 else None
             if halves is None:
                 self.unsplittable.append(asked)
@@ -70,9 +72,6 @@ class Splitter:
         else:
             self._in_halves |= found.keys()
             self._open += reversed(halves)
-
-    def _is_suspect(self, count: int) -> bool:
-        return bool(self._limit and count >= self._limit) or looks_like_a_limit(count)
 
     @property
     def found(self) -> list[str]:
@@ -83,6 +82,11 @@ class Splitter:
     def verified(self) -> bool:
         """Tell whether what was found is all there is: every answer was whole, or its halves held what it did."""
         return not self._open and not self.unsplittable and self._in_halves <= self._found.keys()
+
+
+def may_be_capped(count: int, find_limit: int) -> bool:
+    """Tell whether an answer of so many may not be all there is; `find_limit` is the cap where it is known, else 0."""
+    return 0 < find_limit <= count or looks_like_a_limit(count)
 
 
 def looks_like_a_limit(count: int) -> bool:

@@ -20,7 +20,8 @@ _WEEK: Final = timedelta(days=7)
 class TokenBucket:
     """At most `rate_per_s` x seconds + `burst` tokens in any time; rate 0: no limit.
 
-    More than `burst` at once are given as well, lest a large study wait for ever: the bucket owes them then.
+    More than `burst` at once are given as well, lest a large study wait for ever: the bucket owes them then. Who takes
+    tokens finds them or not; who reserves them waits in turn, so that nobody is passed by those who want less.
     """
 
     def __init__(self, rate_per_s: float, burst: float) -> None:
@@ -42,6 +43,18 @@ class TokenBucket:
             return False
         self._tokens -= count
         return True
+
+    def reserve(self, count: float, now: float) -> float:
+        """Take tokens at once; return the seconds until they are there, behind all that were reserved before."""
+        if not self._rate:
+            return 0.0
+        self._fill(now)
+        self._tokens -= count
+        return max(0.0, -self._tokens / self._rate)
+
+    def put_back(self, count: float) -> None:
+        """Return tokens that were reserved and are not used."""
+        self._tokens = min(self._burst, self._tokens + count)
 
     def _fill(self, now: float) -> None:
         if self._at > -math.inf and now > self._at:

@@ -6,7 +6,7 @@ complete by the instances that arrived against those that an IMAGE level query l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -41,6 +41,11 @@ MEANING: dict[Verdict, str] = {
     Verdict.UNVERIFIED: "The PACS cannot say which instances or studies there are, so nothing proves that all arrived.",
     Verdict.BAD_ROW: "The row of the list cannot be used.",
 }
+
+# What another attempt may better.
+_AGAIN: Final = frozenset({Verdict.SHORT, Verdict.CHANGED, Verdict.REFUSED, Verdict.PENDING})
+_NEARLINE: Final = "NEARLINE"
+_NOT_ONLINE: Final = frozenset({_NEARLINE, "OFFLINE", "UNAVAILABLE"})
 
 # Of the studies of one row, the one that people have to look at first speaks for the row.
 _WORST_FIRST: Final = (
@@ -102,10 +107,11 @@ class StudyFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """A verdict, and the instances that are known to be missing."""
+    """A verdict, the instances that are known to be missing, and whether another attempt may better it."""
 
     verdict: Verdict
     missing: frozenset[bytes] = frozenset()
+    again: bool = False
 
     def __str__(self) -> str:
         """Return the verdict for people."""
@@ -132,7 +138,7 @@ def judge(facts: StudyFacts) -> Judgement:
     if row is not None and (facts.matches == 0 or row is not Verdict.UNVERIFIED):
         return Judgement(verdict=row)
     study = judge_study(facts)
-    return study if row is None else Judgement(verdict=together([row, study.verdict]), missing=study.missing)
+    return study if row is None else replace(study, verdict=together([row, study.verdict]))
 
 
 def judge_row(facts: StudyFacts) -> Verdict | None:
@@ -153,21 +159,27 @@ def judge_row(facts: StudyFacts) -> Verdict | None:
 
 
 def judge_study(facts: StudyFacts) -> Judgement:
-    """Return what is said of a study: the first line of the table that holds."""
+    """Return what is said of a study: the first line of the table that holds.
+
+    What is NEARLINE comes from slower media (PS3.3 section C.4.23.1.1), and a retrieval is what has it fetched: another
+    one may find it. What is OFFLINE waits for a person, and what is UNAVAILABLE for nothing.
+    """
     expected, is_whole = _expected(facts)
     missing = expected - facts.arrived
     nothing = not expected & facts.arrived if expected else not facts.arrived
     not_tried = facts.retrieve is Ending.NOT_TRIED
     table: tuple[tuple[bool, Verdict], ...] = (
         (is_whole and bool(expected) and not missing, Verdict.COMPLETE),
-        (nothing and facts.availability in {"NEARLINE", "OFFLINE", "UNAVAILABLE"}, Verdict.OFFLINE),
+        (nothing and facts.availability in _NOT_ONLINE, Verdict.OFFLINE),
         (not_tried, Verdict.PENDING),
         (nothing and facts.retrieve is Ending.FAILED, Verdict.REFUSED),
         (_has_changed(facts), Verdict.CHANGED),
         (bool(missing), Verdict.SHORT),
         (True, Verdict.UNVERIFIED),
     )
-    return Judgement(verdict=next(verdict for holds, verdict in table if holds), missing=missing)
+    verdict = next(verdict for holds, verdict in table if holds)
+    comes_late = verdict is Verdict.OFFLINE and facts.availability == _NEARLINE
+    return Judgement(verdict=verdict, missing=missing, again=comes_late or verdict in _AGAIN)
 
 
 def _expected(facts: StudyFacts) -> tuple[frozenset[bytes], bool]:

@@ -22,6 +22,8 @@ from farm.database import connect
 from farm.settings import Settings
 
 pytestmark = pytest.mark.servers
+PAUSED = "Harvest 1 is paused: `farm harvest resume 1` lets it go on.\n"
+CANCELLED = "Harvest 1 is cancelled: nothing more is fetched for it.\n"
 STUDIES = [Study(number=number, accession=f"A{number}", sizes=(2,)) for number in range(1, 9)]
 
 
@@ -186,3 +188,70 @@ def test_a_paused_harvest_fetches_nothing_until_it_is_resumed(
         said = ended(program)
     assert said.status == 0, said.err
     assert said.json["studies"] == {"complete": len(STUDIES)}
+
+
+def test_a_paused_harvest_stays_paused_when_its_command_is_given_again(
+    farm: Cli, start: Starter, settings: Settings, tmp_path: Path
+) -> None:
+    """Lost otherwise: the pause that a hospital asked for, by the next start of a service or tick of cron."""
+    with Scripted(studies=STUDIES).running() as pacs:
+        command = Command(tmp_path, pacs, associations=1, rate=10.0, burst=2.0)
+        program = start(*command.words)
+        until(lambda: arrivals(settings) >= 2)
+        assert farm("harvest", "pause", "PACS").out == PAUSED
+        program.send_signal(signal.SIGINT)
+        assert ended(program).status == 130
+        there = arrivals(settings)
+        pacs.sent.clear()
+        again = farm(*command.words)
+        assert (again.status, again.json["state"], again.json["complete"]) == (5, "paused", False)
+        assert again.json["done"] == again.json["total"] == there
+        assert PAUSED in farm(*command.words[:-1]).out
+        assert not pacs.sent
+        assert farm("harvest", "retry", "1").out.endswith(PAUSED)
+        assert "goes on" in farm("harvest", "resume", tmp_path / "list.csv").out
+        other = Command(tmp_path, pacs, "other")
+        other.rows(STUDIES[:1])
+        assert "Active too, and fetched from this PACS: 1.\n" in farm(*other.words).err
+        assert farm(*command.words).status == 0
+    said = farm("harvest", "pause", "1")
+    assert (said.status, said.out) == (0, "Harvest 1 is complete: every row has its verdict.\n")
+
+
+def test_what_is_cancelled_is_not_fetched_whatever_else_is(
+    farm: Cli, start: Starter, settings: Settings, tmp_path: Path
+) -> None:
+    """Lost otherwise: the privacy of whom a wrong list named, when the right one is fetched from the same PACS."""
+    with Scripted(studies=STUDIES).running() as pacs:
+        command = Command(tmp_path, pacs, associations=1, rate=4.0, burst=1.0)
+        program = start(*command.words)
+        until(lambda: arrivals(settings) >= 2)
+        assert farm("harvest", "cancel", "1").out == CANCELLED
+        said = ended(program)
+        assert (said.status, said.json["state"]) == (4, "cancelled")
+        assert farm(*command.words).status == 4
+        assert farm("harvest", "pause", "1").out == CANCELLED
+        pacs.sent.clear()
+        wrong = (tmp_path / "list.csv").read_text()
+        command = Command(tmp_path, pacs)
+        command.rows(STUDIES[6:7])
+        assert farm(*command.words).status == 0
+        assert set(pacs.sent) <= set(STUDIES[6].instances)
+        listed = farm("harvest", "list", "--json").json["harvests"]
+        assert [one["state"] for one in listed] == ["complete", "cancelled"]
+        numbers = ", ".join(str(one["harvest"]) for one in listed)
+        assert set(told(farm("harvest", "export", tmp_path / "list.csv", "--out", "-").out)) == {"7", "none"}
+        for ambiguous in ("PACS", "list.csv"):
+            said = farm("harvest", "retry", ambiguous)
+            assert (said.status, f"numbers {numbers}" in said.err) == (4, True)
+        assert farm("harvest", "resume", "PACS").status == 0
+        (tmp_path / "list.csv").write_text(wrong)
+        assert farm(*command.words).status == 0
+        assert len(visible(tmp_path / "out-list")) == 2 * len(STUDIES)
+
+
+def test_a_harvest_that_is_not_there_is_said(farm: Cli) -> None:
+    """Lost otherwise: an order that nobody carries out, and that says it was."""
+    for order in ("pause", "resume", "cancel", "retry"):
+        assert farm("harvest", order, "nobody").status == 4
+        assert farm("harvest", order, "7").status == 4

@@ -15,7 +15,7 @@ from fix_harvest import Harvests, harvests
 from fix_pacs import Study
 from fix_scripted import Scripted
 
-from scheduler.harvest.harvester import Clock
+from scheduler.harvest.pace import Clock
 
 __all__ = ["harvests"]
 pytestmark = pytest.mark.servers

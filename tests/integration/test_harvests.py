@@ -77,6 +77,10 @@ class Field:
                 [run_id or self.bench.run_id, key(number), number],
             )
 
+    def waiting(self) -> list[int]:
+        """Return the rows that are to be asked for now."""
+        return [one.row for one in self.harvests.rows_to_resolve(self.id, 10)]
+
     def missing(self, study: TakenStudy) -> list[bytes]:
         """Return the keys of what is missing of a study."""
         return [one.key for one in self.harvests.missing(study)]
@@ -112,8 +116,9 @@ def test_a_list_on_its_way(field: Field) -> None:
     field.harvests.add_rows(field.id, rows)
     field.harvests.listed(field.id)
     pacs = {"A1": {10: [1, 2]}, "A2": {20: [3, 4], 21: [5]}, "A4": {40: [6]}}
-    for row, sealed in field.harvests.rows_to_resolve(field.id, 10):
-        found = pacs[Wanted.unpacked(sealed).accession]
+    for one in field.harvests.rows_to_resolve(field.id, 10):
+        row = one.row
+        found = pacs[Wanted.unpacked(one.sealed).accession]
         verdict = judge_row(StudyFacts(query=Ending.SUCCESS, matches=len(found)))
         field.harvests.resolved(field.id, row, studies=keyed(*found) if verdict is None else (), verdict=verdict)
     lists = {key(study): numbers for studies in pacs.values() for study, numbers in studies.items()}
@@ -175,8 +180,10 @@ def test_rows_added_again_stay_as_they_are(field: Field) -> None:
     assert field.add(1, 2) == 2
     field.harvests.resolved(field.id, 1, verdict="not-found")
     assert field.add(1, 2, 3) == 1
-    assert field.harvests.rows_to_resolve(field.id, 10) == [(2, b"row 2"), (3, b"row 3")]
-    assert field.harvests.rows_to_resolve(field.id, 1, after_row=2) == [(3, b"row 3")]
+    assert field.waiting() == [2, 3]
+    [first] = field.harvests.rows_to_resolve(field.id, 1)
+    assert (first.harvest_id, first.list_key, first.row) == (field.id, b"list", 2)
+    assert (first.sealed, first.attempts) == (b"row 2", 0)
     field.check()
 
 
@@ -184,7 +191,8 @@ def test_a_bad_row_is_never_asked_for(field: Field) -> None:
     """Lost otherwise: a row that cannot be used would be asked for, or not stand in the result."""
     bad = ListRow(row=1, sealed=b"bad", verdict="bad-row", reason="from is not a day")
     field.harvests.add_rows(field.id, [bad])
-    assert field.harvests.rows_to_resolve(field.id, 10) == []
+    assert field.waiting() == []
+    assert field.harvests.first_in_line("PACS") is None
     assert field.harvests.retry(field.id) == 0
     [row] = field.harvests.results(field.id)
     assert (row.verdict, row.reason, row.sealed) == ("bad-row", "from is not a day", b"bad")
@@ -249,6 +257,29 @@ def test_a_resume_asks_only_for_what_is_missing(field: Field) -> None:
     field.check()
 
 
+def test_retry_has_what_came_damaged_fetched_again(field: Field) -> None:
+    """Lost otherwise: an instance that was cut off on its way stays in quarantine, though the PACS has it whole."""
+    field.found(1, 2)
+    for first in (10, 20):
+        study = field.take()
+        field.harvests.expect(study, keyed(first, first + 1))
+        field.arrive(first, first + 1)
+        field.harvests.end_study(study, "complete")
+    for number, reason in ((11, "truncated"), (20, "no-subject"), (21, None)):
+        field.bench.conn.execute(
+            "INSERT INTO ledger.outcomes (run_id, instance_id, state, reason, attempts) VALUES (%s, %s, %s, %s, 1)",
+            [field.bench.run_id, number, "quarantined" if reason else "done", reason],
+        )
+    assert field.harvests.finish(field.id)
+    assert field.harvests.retry(field.id, ["short"]) == 0
+    assert field.harvests.retry(field.id) == 1
+    study = field.take()
+    assert (study.study_key, field.missing(study)) == (key(1), [key(11)])
+    field.check()
+    field.harvests.give_back(study)
+    assert field.harvests.retry(field.id) == 0
+
+
 def test_retry_frees_what_it_names(field: Field) -> None:
     """Lost otherwise: what is complete would be fetched again, or what failed never."""
     field.add(1, 2, 3, 4)
@@ -262,7 +293,7 @@ def test_retry_frees_what_it_names(field: Field) -> None:
     assert field.harvests.harvest(field.id).state == "complete"
     assert field.harvests.retry(field.id, ["offline", "refused"]) == 2
     assert field.harvests.harvest(field.id).state == "active"
-    assert field.harvests.rows_to_resolve(field.id, 10) == [(4, b"row 4")]
+    assert field.waiting() == [4]
     assert field.take().study_key == key(3)
     field.check()
     assert field.harvests.retry(field.id) == 1
@@ -327,6 +358,50 @@ def test_the_first_in_line(field: Field) -> None:
     assert field.harvests.take_study("NONE", "worker", 60) is None
 
 
+def test_a_row_that_failed_waits_behind_the_others(field: Field) -> None:
+    """Lost otherwise: a PACS in trouble would be asked for one row over and over, and the others never."""
+    field.add(1, 2, 3)
+    for row in field.harvests.rows_to_resolve(field.id, 2):
+        field.harvests.defer_row(row, 0 if row.row == 1 else 3600)
+        field.harvests.defer_row(row, 3600)  # the same failure, noted twice as after a lost connection
+    assert field.waiting() == [3, 1]
+    assert [one.attempts for one in field.harvests.rows_to_resolve(field.id, 10)] == [0, 1]
+    [_, late] = field.harvests.rows_to_resolve(field.id, 10)
+    field.harvests.defer_row(late, 3600, counts=False)
+    assert field.waiting() == [3]
+    field.harvests.resolved(field.id, 3, verdict="refused")
+    assert field.harvests.first_in_line("PACS") is None
+    assert not field.harvests.finish(field.id)
+    assert field.harvests.retry(field.id) == 1
+    field.bench.conn.execute("UPDATE ledger.harvest_rows SET not_before = now()")
+    assert {one.row: one.attempts for one in field.harvests.rows_to_resolve(field.id, 10)} == {1: 1, 2: 1, 3: 0}
+    field.check()
+
+
+def test_whose_turn_it_is(field: Field) -> None:
+    """Lost otherwise: the rows of an urgent list would wait for a long one, or those of a paused one be asked for."""
+    field.add(1)
+    urgent = field.open(list_key=b"urgent", priority=5).id
+    other = field.open(pacs="OTHER", list_key=b"other", priority=9).id
+    turn = field.harvests.first_in_line
+    assert turn("PACS") == field.id
+    for harvest in (urgent, other):
+        field.harvests.add_rows(harvest, [ListRow(row=1, sealed=b"x")])
+    assert (turn("PACS"), turn("OTHER"), turn("NONE")) == (urgent, other, None)
+    field.harvests.pause(urgent)
+    assert turn("PACS") == field.id
+    field.harvests.resume(urgent)
+    field.harvests.resolved(urgent, 1, studies=keyed(1))
+    assert turn("PACS") == urgent
+    taken = field.take()
+    assert taken.harvest_id == urgent
+    assert turn("PACS") == field.id
+    field.harvests.give_back(taken)
+    assert turn("PACS") == urgent
+    field.harvests.prioritise(field.id, 6)
+    assert turn("PACS") == field.id
+
+
 def test_workers_never_get_one_study_twice(field: Field, database: str) -> None:
     """Lost otherwise: two workers would fetch one study at the same time."""
     field.found(*range(60))
@@ -383,8 +458,9 @@ def test_results_come_in_pages(field: Field, monkeypatch: pytest.MonkeyPatch) ->
 
 MANY = 100_000
 FILL = """
-    INSERT INTO ledger.harvest_rows (harvest_id, row, sealed, verdict)
-    SELECT %(id)s, n, 'x', CASE n %% 3 WHEN 0 THEN NULL WHEN 1 THEN 'pending' ELSE 'refused' END
+    INSERT INTO ledger.harvest_rows (harvest_id, row, sealed, verdict, not_before)
+    SELECT %(id)s, n, 'x', CASE n %% 3 WHEN 0 THEN NULL WHEN 1 THEN 'pending' ELSE 'refused' END,
+        CASE WHEN n < %(many)s - 9 THEN now() + interval '1 hour' ELSE '-infinity' END
     FROM generate_series(2, %(many)s) AS n;
     INSERT INTO ledger.harvest_studies (harvest_id, row, study_key, sealed, state, verdict, not_before)
     SELECT %(id)s, n, convert_to(n::text, 'UTF8'), 'x', CASE n %% 3 WHEN 0 THEN 'ended' ELSE 'found' END,
@@ -415,7 +491,9 @@ def many(field: Field) -> Field:
 
 
 VALUES: dict[str, dict[str, Any]] = {
-    "rows_to_resolve": {"most": 10, "after_row": 50_000},
+    "first_in_line": {"pacs": "PACS"},
+    "rows_to_resolve": {"most": 10},
+    "defer_row": {"row": 4, "attempts": 0, "delay": 60.0, "counts": True},
     "resolve": {"row": 4, "verdict": None, "reason": None, "keys": [b"new"], "seals": [b"x"]},
     "take_study": {"pacs": "PACS", "worker": "w", "seconds": 60},
     "renew": {"study_key": b"7", "token": 1, "seconds": 60},

@@ -9,7 +9,7 @@ from fix_ledger import Bench, done, found, open_run, report
 
 from farm.database import connect, load_queries
 from farm.errors import BadRecipe, Reason, Unavailable
-from farm.ledger import Done, Failed, GivenBack, Ledger, Quarantined, Skipped
+from farm.ledger import Brought, Done, Failed, GivenBack, Ledger, Quarantined, Skipped
 
 
 def test_the_same_facts_are_the_same_run(bench: Bench) -> None:
@@ -41,9 +41,9 @@ def test_no_such_run(bench: Bench) -> None:
 def test_staging_again_adds_nothing(bench: Bench) -> None:
     """A crawl that is resumed would double what it had found."""
     entries = [found(number) for number in range(5)]
-    assert bench.ledger.stage(bench.run_id, [*entries, entries[0]]) == 5
-    assert bench.ledger.stage(bench.run_id, entries) == 0
-    assert bench.ledger.stage(bench.run_id, []) == 0
+    assert bench.ledger.stage(bench.run_id, [*entries, entries[0]]) == Brought(new=5)
+    assert bench.ledger.stage(bench.run_id, entries) == Brought(new=0)
+    assert bench.ledger.stage(bench.run_id, []) == Brought(new=0)
     assert len(bench.states()) == bench.ledger.progress(bench.run_id).total == 5
 
 

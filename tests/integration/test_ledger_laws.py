@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from farm.errors import Reason, Unavailable
-from farm.ledger import Failed, GivenBack, Outcome, Quarantined, Skipped
+from farm.ledger import Brought, Failed, GivenBack, Outcome, Quarantined, Skipped
 
 if TYPE_CHECKING:
-    from farm.ledger import Parcel
+    from farm.ledger import Found, Parcel
 
 MAX_ATTEMPTS = 3
 FATES = ("done", "quarantined", "skipped", "failed", "given back")
@@ -69,16 +69,47 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger = bench.ledger
         self.model = Model()
         self.staged = 0
+        self.written: Counter[int] = Counter()
         self.fed = True
 
     @rule(count=st.integers(1, 8))
     def stage(self, count: int) -> None:
         """Find new instances, and one that was found before."""
-        entries = [found(number) for number in range(max(0, self.staged - 1), self.staged + count)]
-        assert self.ledger.stage(self.bench.run_id, entries) == count
+        entries = [self._found(number) for number in range(max(0, self.staged - 1), self.staged + count)]
+        assert self.ledger.stage(self.bench.run_id, entries) == Brought(new=count)
         self.staged += count
         known = self.bench.states()
         self.model.state |= dict.fromkeys(known.keys() - self.model.state.keys(), "found")
+
+    def _found(self, number: int) -> Found:
+        return found(number, mtime_ns=self.written[number])
+
+    @precondition(lambda self: self.staged)
+    @rule(data=st.data())
+    def change(self, data: st.DataObject) -> None:
+        """Write to a source and find it again: what is not done and not on its way begins anew, with what is there."""
+        number = data.draw(st.integers(0, self.staged - 1))
+        entry = replace(self._found(number), mtime_ns=self.written[number] + 1)
+        instance, _ = self._known(entry)
+        brought = self.ledger.stage(self.bench.run_id, [entry])
+        match self.model.state[instance]:
+            case "done":
+                assert brought == Brought(new=0, done=(entry.locator_key,))
+            case "queued" | "leased":
+                assert brought == Brought(new=0, busy=(entry.locator_key,))
+            case state:
+                assert brought == Brought(new=0, again=int(state != "found"))
+                self.written[number] += 1
+                self.model.attempts[instance] = 0
+                self.model.state[instance] = "found"
+        assert self._known(entry) == (instance, self.written[number])
+
+    def _known(self, entry: Found) -> tuple[int, int]:
+        [(instance, mtime_ns)] = self.bench.conn.execute(
+            "SELECT id, mtime_ns FROM ledger.instances WHERE run_id = %s AND locator_key = %s",
+            [self.bench.run_id, entry.locator_key],
+        ).fetchall()
+        return instance, mtime_ns
 
     @rule(instances=st.integers(1, 4), messages=st.integers(1, 3))
     def feed(self, instances: int, messages: int) -> None:

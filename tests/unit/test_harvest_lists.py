@@ -31,6 +31,7 @@ def rows(text: str) -> list[Wanted]:
         "patient_id,from,to,ward\nA 1,20200101,2020-01-31,north\n",
         'Patient-ID;FROM;To;Ward\r\n"A 1";2020-01-01;20200131;north\r\n',
         "ward\tto\tfrom\tPatient ID\nnorth\t20200131\t20200101\t A 1 \n",
+        "PatientID,From,To,Ward\nA 1,2020-01-01,2020-01-31,north\n",
         "\n \npatient_id,from,to,ward\n\nA 1,20200101,20200131,north",
     ],
 )
@@ -49,6 +50,16 @@ def test_each_key_and_its_row_id() -> None:
     assert (uid.row_id, uid.study, uid.accession) == ("a", "1.2.3", "")
     assert (accession.row_id, accession.row, accession.accession) == ("3", 3, "ACC")
     assert (both.study, both.accession, both.means_many) == ("1.2.3", "ACC", False)
+
+
+def test_the_keywords_of_dicom() -> None:
+    """Lost otherwise: a list that `farm find --csv` or another tool of DICOM wrote would have to be written again."""
+    header, found = read(["StudyInstanceUID,AccessionNumber,Row ID\n", "1.2.3,ACC,a\n"])
+    [row] = found
+    assert header == ("StudyInstanceUID", "AccessionNumber", "Row ID")
+    assert (row.study, row.accession, row.row_id) == ("1.2.3", "ACC", "a")
+    with pytest.raises(BadRecipe, match="the column patient_id twice"):
+        read(["PatientID,patient_id\n"])
 
 
 def test_a_row_is_told_by_the_line_where_it_begins() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.errors import BadRecipe, Reason
-from scheduler.harvest.peers import Tls, chosen, load, read
+from scheduler.harvest.peers import Tls, load, read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +21,7 @@ calling_ae_title = "RESEARCH"
 retrieve = "move"
 move_destination = "FARM_IN"
 move_port = 11113
+move_from = ["NODE2@10.1.0.0/16"]
 associations = 4
 rate = 50
 burst = 200.5
@@ -59,8 +60,9 @@ def test_the_least_that_must_be_said() -> None:
 
 def test_all_that_can_be_said() -> None:
     """Lost otherwise: a limit that somebody wrote would not be kept."""
-    pacs = chosen(read(LEAST + WHOLE), "HOUSE")
+    pacs = read(LEAST + WHOLE)["HOUSE"]
     assert (pacs.rate, pacs.burst, pacs.find_limit, pacs.move_destination) == (50.0, 200.5, 500, "FARM_IN")
+    assert (pacs.moves, pacs.move_from) == (True, ("NODE2@10.1.0.0/16",))
     assert type(pacs.rate) is float
     assert pacs.tls == Tls(ca="ca.pem", certificate="farm.pem", key="farm.key", verify=True)
     assert not pacs.open_windows().open_at(datetime(2026, 6, 1, 10, tzinfo=UTC))
@@ -96,6 +98,10 @@ def test_all_that_can_be_said() -> None:
         ('tls = { cert = "x" }', "A.tls.cert: no such key; did you mean certificate?"),
         ('tls = { verify = "no" }', "A.tls.verify: must be true or false"),
         ('tls = { key = "x" }', "A.tls: a certificate and its key come together"),
+        ('move_from = "NODE2"', "A.move_from: must be a list"),
+        ('move_from = ["NODE2", "@ward 5"]', "A.move_from[1]: A peer is AETITLE"),
+        ('move_destination = "F"\ntls = { ca = "x" }', "A.tls: needs certificate, key and ca: by C-MOVE"),
+        ('move_destination = "F"\ntls = { certificate = "x", key = "x" }', "A.tls: needs certificate, key and ca"),
     ],
 )
 def test_a_fault_is_told_by_its_place(line: str, told: str) -> None:
@@ -123,6 +129,15 @@ def test_the_nearest_name(tmp_path: Path) -> None:
     path = tmp_path / "pacs.toml"
     path.write_text(WHOLE)
     with pytest.raises(BadRecipe, match="did you mean HOUSE"):
-        chosen(load(path), "HUOSE")
+        load(path, "HUOSE")
     with pytest.raises(BadRecipe, match="cannot be read"):
-        load(tmp_path / "absent.toml")
+        load(tmp_path / "absent.toml", "HOUSE")
+
+
+def test_a_fault_of_another_is_no_obstacle(tmp_path: Path) -> None:
+    """Lost otherwise: every harvest of a hospital, by one wrong line for a PACS that nobody asks."""
+    path = tmp_path / "pacs.toml"
+    path.write_text(LEAST.replace("104", "0").replace("[A]", "[OTHER]") + WHOLE)
+    assert load(path, "HOUSE") == read(WHOLE)["HOUSE"]
+    with pytest.raises(BadRecipe, match=r"OTHER\.port: must be 1 to 65535"):
+        load(path, "OTHER")

@@ -103,6 +103,20 @@ def test_a_silent_cap_is_known_by_its_round_number(days: list[int]) -> None:
     assert splitter.verified
 
 
+@given(st.lists(st.tuples(st.integers(0, 30), st.booleans()), min_size=100, max_size=300))
+def test_a_cap_on_what_is_not_meant_is_one(days: list[tuple[int, bool]]) -> None:
+    """Lost otherwise: a PACS that passes over a key fills its answers with others, and hides what is meant."""
+    moments = [(date(2020, 1, 1) + timedelta(days=day), at % MINUTES) for at, (day, _) in enumerate(days)]
+    meant = {str(at) for at, (_, is_meant) in enumerate(days) if is_meant}
+    pacs = Pacs(studies(moments), 100, says_so=False)
+    splitter = Splitter(None, None, TODAY)
+    while (one := splitter.next()) is not None:
+        matches, _ = pacs.find(one)
+        splitter.answered(one, [uid for uid in matches if uid in meant], capped=False, count=len(matches))
+    assert set(splitter.found) == meant
+    assert splitter.verified
+
+
 def test_an_answer_that_is_whole_costs_one_query() -> None:
     """Lost otherwise: every harvest would ask each PACS thousands of questions for nothing."""
     splitter = Splitter(None, date(2020, 1, 1), TODAY)

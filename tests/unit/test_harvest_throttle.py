@@ -59,6 +59,42 @@ def test_what_the_wait_says_is_given_then() -> None:
     assert bucket.take(4, 2.0)
 
 
+@given(
+    rate=st.floats(0.1, 100),
+    burst=st.integers(1, 50),
+    asks=st.lists(st.tuples(st.floats(0, 10), st.integers(1, 50)), max_size=80),
+)
+def test_what_is_reserved_is_given_in_turn_and_at_the_rate(
+    rate: float, burst: int, asks: list[tuple[float, int]]
+) -> None:
+    """Lost otherwise: a large part would wait for as long as small ones come, or the PACS be asked for too much."""
+    bucket, now = TokenBucket(rate, burst), 0.0
+    given: list[tuple[float, int]] = []
+    for pause, count in asks:
+        now += pause
+        due = now + bucket.reserve(min(count, burst), now)
+        assert not given or due >= given[-1][0] - 1e-6
+        given.append((due, min(count, burst)))
+    for first in range(len(given)):
+        total = 0
+        for at, count in given[first:]:
+            total += count
+            assert total <= rate * (at - given[first][0]) + burst + 1e-3
+
+
+def test_what_is_put_back_is_given_to_the_next() -> None:
+    """Lost otherwise: each study that a closing window keeps waiting would slow down those of the next night."""
+    bucket = TokenBucket(1, 10)
+    assert bucket.reserve(10, 0.0) == 0
+    assert bucket.reserve(10, 0.0) == 10
+    bucket.put_back(10)
+    assert bucket.reserve(1, 0.0) == 1
+    bucket.put_back(100)
+    assert bucket.reserve(10, 0.0) == 0
+    assert bucket.reserve(1, 0.0) == 1
+    assert TokenBucket(0, 1).reserve(1000, 0.0) == 0
+
+
 def test_a_study_above_the_burst_is_owed() -> None:
     """Lost otherwise: a large study would wait for ever, or not count."""
     bucket = TokenBucket(1, 10)

@@ -135,6 +135,23 @@ def _check(known: StudyFacts, judged: Judgement) -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "again"),
+    [
+        ({}, False),
+        ({"arrived": keys("1")}, True),
+        ({"arrived": keys(""), "retrieve": Ending.FAILED}, True),
+        ({"arrived": keys(""), "availability": "NEARLINE"}, True),
+        ({"arrived": keys(""), "availability": "OFFLINE"}, False),
+        ({"arrived": keys(""), "availability": "UNAVAILABLE"}, False),
+        ({"before": None}, False),
+    ],
+)
+def test_what_another_attempt_may_better(changes: dict[str, object], again: bool) -> None:  # noqa: FBT001 - a value
+    """Lost otherwise: what the first request fetched from tape would be given up, or a mounted tape waited for."""
+    assert judge(facts(**changes)).again is again
+
+
+@pytest.mark.parametrize(
     ("status", "ending"),
     [
         (None, "lost"),
