@@ -7,6 +7,7 @@ in text that is kept, in an item, in a private element, in bytes, in File Meta I
 from __future__ import annotations
 
 import random
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,6 +19,7 @@ from oracle import Element, Item, Syntax
 from trees import sequence, text
 
 from farm.deid import gate
+from farm.deid.gate.reading import is_identifier
 from farm.deid.standard.e1_1 import ROWS
 from farm.dicom import part10
 from farm.dicom.elements import BIG, EXPLICIT, IMPLICIT, Dialect
@@ -217,6 +219,13 @@ def padded(value: bytes, vr: str) -> bytes:
 
 MONTHS = ("January", "February", "March", "April", "May", "June", "July")
 MONTHS += ("August", "September", "October", "November", "December")
+NUMERALS = ("I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII")
+GERMAN = ("Januar", "Februar", "Maerz", "April", "Mai", "Juni", "Juli")
+GERMAN += ("August", "September", "Oktober", "November", "Dezember")
+FRENCH = ("janvier", "fevrier", "mars", "avril", "mai", "juin", "juillet", "aout")
+FRENCH += ("septembre", "octobre", "novembre", "decembre")
+SPANISH = ("enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto")
+SPANISH += ("septiembre", "octubre", "noviembre", "diciembre")
 DATES: tuple[Callable[[str, str, str], str], ...] = (
     lambda year, month, day: year + month + day,
     lambda year, month, day: f"{year}-{month}-{day}",
@@ -230,11 +239,22 @@ DATES: tuple[Callable[[str, str, str], str], ...] = (
     lambda year, month, day: f"{day}-{MONTHS[int(month) - 1][:3].upper()}-{year}",
     lambda year, month, day: f"{MONTHS[int(month) - 1]} {int(day)}, {year}",
     lambda year, month, day: f"{year}-{MONTHS[int(month) - 1][:3]}-{day}",
+    lambda year, month, day: f"{year}-{int(month)}-{int(day)}",
+    lambda year, month, day: f"{year}:{month}:{day}",
+    lambda year, month, day: f"{year}_{month}_{day}",
+    lambda year, month, day: f"{int(day)}. {int(month)}. {year}",
+    lambda year, month, day: f"{day}|{month}|{year}",
+    lambda year, month, day: f"{int(day)}-{NUMERALS[int(month) - 1]}-{year}",
+    lambda year, month, day: f"the {int(day)}th of {MONTHS[int(month) - 1]} {year}",
+    lambda year, month, day: f"{year}, {MONTHS[int(month) - 1]} {int(day)}",
+    lambda year, month, day: f"{int(day)}. {GERMAN[int(month) - 1]} {year}",
+    lambda year, month, day: f"{int(day)} {FRENCH[int(month) - 1]} {year}",
+    lambda year, month, day: f"{int(day)} de {SPANISH[int(month) - 1]} de {year}",
 )
 
 
-def spelt(rng: random.Random, secret: Secret) -> str:
-    """Return one of the spellings in which a secret has to be found."""
+def spelt(rng: random.Random, secret: Secret, where: str) -> str:
+    """Return one of the spellings in which a secret has to be found in a place."""
     value = secret.text
     if secret.vr in {"DA", "DT"}:
         return rng.choice(DATES)(value[:4], value[4:6], value[6:8])
@@ -245,8 +265,26 @@ def spelt(rng: random.Random, secret: Secret) -> str:
     if secret.vr == "PN":
         parts = value.split("^")
         rng.shuffle(parts)
-        value = rng.choice(("^", " ", ", ", "_")).join(parts)
+        value = ascii_of(rng, rng.choice(("^", " ", ", ", "_")).join(parts))
+    if where != "bytes" and value.isascii() and (secret.vr == "PN" or is_identifier(secret.tag)):
+        value = rng.choice((value, apart(rng, value)))
     return rng.choice((str, str.lower, str.upper, str.title))(value)
+
+
+def ascii_of(rng: random.Random, value: str) -> str:
+    """Return a name as people write it who lack its letters, or as it is."""
+    wide = value.translate(str.maketrans({"ö": "oe", "ü": "ue", "å": "aa", "Ö": "Oe", "Ü": "Ue", "Å": "Aa"}))
+    bare = unicodedata.normalize("NFD", rng.choice((value, wide)))
+    bare = "".join(letter for letter in bare if not unicodedata.combining(letter))
+    return rng.choice((value, bare)) if bare.isascii() else value
+
+
+def apart(rng: random.Random, value: str) -> str:
+    """Return a text with something in between: in a number what groups digits, zeros in front of it."""
+    at = rng.randrange(1, len(value))
+    if value.isdigit():
+        return rng.choice(("", "0", "000")) + value[:at] + rng.choice(("-", " ", "/", " - "[:2])) + value[at:]
+    return value[:at] + rng.choice(("-", " ", ".", "\\", "_")) + value[at:]
 
 
 def encoded(rng: random.Random, person: Person, value: str) -> bytes:

@@ -2,8 +2,8 @@
 
 A coded entry is a value, its scheme and a meaning in words. Value and scheme are told apart from free text by looking
 them up: the codes of DICOM, SNOMED CT (and its retired forms), UCUM and the other public schemes that PS3.16 uses. A
-local code (`99...`) may be anything, a patient number or a name, so its value becomes a dummy. The meaning is text, and
-is cleaned as such.
+local code (`99...`) may be anything, a patient number or a name, so its value becomes a dummy. The meaning is text: it
+stays where it is, to the letter, the meaning of one of those codes, and is cleaned as any text where it is not.
 
 What is not known becomes a dummy and is not removed: the attributes of a coded entry require each other (PS3.3 table
 8.8-1: one of three values, a version where the scheme alone does not do, a mapping resource for a context group).
@@ -25,6 +25,7 @@ SCHEMES = frozenset(
 )
 VALUE, SCHEME, VERSION, MEANING, LONG_VALUE, URN = (0x00080100 + n for n in (0, 2, 3, 4, 0x19, 0x20))
 EXTENSION_FLAG = 0x0008010B
+_LONGEST_MEANING = 64  # of LO
 _VERSION = re.compile(rb"\d{1,2}(?:\.\d)?")
 _SCP_ECG = re.compile(rb"5\.\d\.\d{1,2}-\d{1,2}(?:-\d{1,3}){1,2}")
 _LOINC = re.compile(rb"\d{1,6}-\d")
@@ -41,6 +42,19 @@ def keeps(tag: int, value: bytes) -> bool:
     if tag in {VALUE, LONG_VALUE}:
         return value in _values() or any(pattern.fullmatch(value) for pattern in (_LOINC, _SNOMED_RT, _SCP_ECG))
     return tag == URN and bool(_STANDARD_URN.fullmatch(value))
+
+
+def is_meaning(value: bytes) -> bool:
+    """Tell whether a Code Meaning is, in whole, that of a code of a public vocabulary."""
+    return value in _meanings()
+
+
+@cache
+def _meanings() -> frozenset[bytes]:
+    """Return every code meaning that pydicom's copy of the PS3.16 context groups knows."""
+    schemes: Any = concepts
+    codes = (code for scheme in schemes.values() for by_value in scheme.values() for code in by_value.values())
+    return frozenset(meaning.encode()[:_LONGEST_MEANING].rstrip() for meaning, *_ in codes if meaning.isascii())
 
 
 @cache

@@ -3,8 +3,10 @@
 A callback is asked for each element with its path, the action that the policy proposes, and its value, read only on
 demand. It answers None to agree, another action, or bytes to be the new value. What would leave more than the policy's
 action does is refused, unless the recipe says `allow_weaken`; the report then counts such answers, and the manifest
-shows them. Elements that hold the identity of instance and subject, and those that say how it was de-identified, are
-not asked about.
+shows them. So are bytes that are no value of the element's VR.
+
+Not asked about are elements that hold the identity of instance and subject, those that say how it was de-identified,
+and Pixel Data. What describes pixels, text or a document is told and cannot be changed: the rest is read by it.
 
 A walk with callbacks remembers nothing about values and learns no stretches: it is some ten times slower.
 """
@@ -16,18 +18,22 @@ from dataclasses import dataclass, field
 
 from pydicom.datadict import keyword_for_tag
 
-from farm.deid import dummies
+from farm.deid import answers, dummies, facts, markers, rules
 from farm.deid.editor import About, Instance
 from farm.deid.mapping import Mapping
 from farm.deid.policy import Action, Policy
 from farm.deid.rules import PolicyRules
-from farm.dicom.elements import Dialect
-from farm.dicom.grammar import SOMEWHERE, Path, Rule
+from farm.dicom.elements import PIXEL_DATA, Dialect
+from farm.dicom.grammar import SOMEWHERE, Edit, Path, Rule, Span, meant
 from farm.dicom.part10 import Part10
 from farm.errors import BadRecipe, Reason
 
 _REPLACING = frozenset({Action.EMPTY, Action.DUMMY})
 _DEEPEST = 16  # levels of sequences that are told apart
+_SUBJECT = frozenset({facts.PATIENT_NAME, facts.PATIENT_ID})
+_IDENTITY = frozenset({facts.SOP_CLASS, facts.SOP_INSTANCE, facts.STUDY, facts.SERIES})
+_NOT_ASKED = _IDENTITY | _SUBJECT | markers.TAGS | {PIXEL_DATA}
+_FIXED = (rules.DESCRIBING - {rules.BURNED_IN, rules.RECOGNIZABLE}) | rules.OFFSET_TABLES | {rules.DOCUMENT_LENGTH}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,17 +76,24 @@ class Consultation:
         self._policy, self._callback = policy, callback
         self.weakened: list[int] = []
 
-    def ask(self, element: Element) -> Action | bytes:
-        """Return the callback's answer, or the proposed action; raise `BadRecipe` where it leaves too much."""
-        answer = self._callback(element)
+    def ask(self, element: Element, charset: bytes | None = None) -> Action | bytes:
+        """Return the callback's answer, or the proposed action; raise `BadRecipe` where it leaves too much.
+
+        `charset`: by which its bytes will be read, if that is known.
+        """
+        answer = answers.of_kind(self._callback(element), element.tag)
         if answer is None:
             return element.proposed
         told = answer if isinstance(answer, Action) else _told(answer, element.value)
         if self._policy.weakens(told, element.proposed):
             if not self._policy.allow_weaken:
-                where = f"({element.tag >> 16:04X},{element.tag & 0xFFFF:04X})"
+                where = answers.where(element.tag)
                 raise BadRecipe(Reason.BAD_RECIPE, f"a callback may not weaken the action of {where}")
             self.weakened.append(element.tag)
+        if told is Action.KEEP:
+            return told
+        if isinstance(answer, bytes) and element.vr != "SQ":
+            answers.check(answer, element.tag, element.vr, charset)
         return answer
 
 
@@ -100,25 +113,35 @@ class ConsultingRules(PolicyRules):
 
     def rule(self, tag: int, vr: str, path: Path) -> Rule:
         """Ask about a sequence at once: its header decides; about all else when its value is at hand."""
-        rule = super().rule(tag, vr, path)
-        if rule is Rule.NOTE:
-            return rule
+        if not path and (tag in self.noted or tag in rules.OVERLAYS):
+            return super().rule(tag, vr, path)
         if vr != "SQ":
             return Rule.ASK
-        answer = self._consultation.ask(asked(tag, vr, path, self.action(tag, vr, path)))
+        answer = self._answers[tag, path] = self._of_sequence(tag, path)
+        return _OF_SEQUENCES.get(answer, Rule.SWAP)
+
+    def later(self, tag: int, vr: str, dialect: Dialect) -> tuple[Rule, bytes]:
+        """Ask about the one sequence that is noted and not a marker: it says which private elements are safe."""
+        rule, new = super().later(tag, vr, dialect)
+        if tag != facts.PRIVATE_DATA or vr != "SQ":
+            return rule, new
+        answer = self._of_sequence(tag, ())
+        if answer is self.action(tag, vr, ()):
+            return rule, new
+        return _OF_SEQUENCES.get(answer, Rule.SWAP), _sequence(answer, tag, dialect)
+
+    def _of_sequence(self, tag: int, path: Path) -> Action:
+        answer = self._consultation.ask(asked(tag, "SQ", path, self.action(tag, "SQ", path)))
         if isinstance(answer, bytes):
             raise BadRecipe(Reason.BAD_RECIPE, "a callback may not give a sequence a value")
-        self._answers[tag, path] = answer
-        return {Action.KEEP: Rule.KEEP, Action.CLEAN: Rule.KEEP, Action.REMOVE: Rule.CUT}.get(answer, Rule.SWAP)
+        return answer
 
     def swap(self, tag: int, vr: str, path: Path, dialect: Dialect) -> bytes:
         """Return what takes the place of a sequence, or of what nobody was asked about; else the answer has said it."""
         if not path and tag in self.noted:
             return super().swap(tag, vr, path, dialect)
         answer = self._answers.get((tag, path)) if vr == "SQ" else None
-        if answer is Action.EMPTY:
-            return dialect.element(tag, vr, b"")
-        return dummies.element(tag, vr, dialect) if answer is Action.DUMMY else b""
+        return _sequence(answer, tag, dialect)
 
     def place(self, path: Path) -> Path:
         """Tell all places apart: a callback is told the whole path."""
@@ -131,6 +154,16 @@ class ConsultingRules(PolicyRules):
         return b"" if answer is Action.EMPTY else dummies.value(tag, vr)
 
 
+_OF_SEQUENCES = {Action.KEEP: Rule.KEEP, Action.CLEAN: Rule.KEEP, Action.REMOVE: Rule.CUT}
+
+
+def _sequence(answer: Action | None, tag: int, dialect: Dialect) -> bytes:
+    """Return what takes the place of a sequence by an answer."""
+    if answer is Action.EMPTY:
+        return dialect.element(tag, "SQ", b"")
+    return dummies.element(tag, "SQ", dialect) if answer is Action.DUMMY else b""
+
+
 class ConsultedInstance(Instance):
     """An editor that asks a callback about every element first."""
 
@@ -139,18 +172,50 @@ class ConsultedInstance(Instance):
     ) -> None:
         super().__init__(source, mapping, about)
         self.rules, self.consultation = policy, consultation
+        self._length: tuple[Rule, bytes] | None = None  # of an encapsulated document, where the callback has its say
 
     def ask(self, tag: int, vr: str, value: bytes) -> bytes | None:
         """Follow the callback's answer, or the policy."""
         path = self.walk.path
         if not path and tag in self.rules.noted:
             return super().ask(tag, vr, value)
-        answer = self.consultation.ask(asked(tag, vr, path, self.rules.action(tag, vr, path), value))
+        answer = self._answered(asked(tag, vr, path, self.rules.action(tag, vr, path), value))
         if isinstance(answer, bytes):
             return answer
         if tag >> 16 & 1 and answer is Action.CLEAN:
             return value if self.judge(tag, vr, value, self.walk.item) else None
         return self._followed(answer, tag, vr, value)
+
+    def _answered(self, element: Element) -> Action | bytes:
+        """Return the answer about an element; raise `BadRecipe` where it would change what the rest is read by."""
+        charset = None if element.path else self.known[facts.CHARSET]  # an item may have a character set of its own
+        answer = self.consultation.ask(element, charset)
+        is_fixed = element.tag == facts.CHARSET or (not element.path and element.tag in _FIXED)
+        if is_fixed and answer is not element.proposed:
+            where = answers.where(element.tag)
+            raise BadRecipe(Reason.BAD_RECIPE, f"a callback may not change {where}: the rest is read by it")
+        return answer
+
+    def _finished(self, span: Span, rule: Rule, new: bytes, document: bytes, target: Dialect) -> Edit | None:
+        """Ask about an element that was noted, now that the walk is done, and follow the answer."""
+        tag, vr = span.tag, meant(span.tag, span.vr)
+        if tag in _NOT_ASKED or vr == "SQ" or not span.defined:
+            return super()._finished(span, rule, new, document, target)
+        value = self.data[span.value : span.end]
+        proposed = self.rules.action(tag, vr, ())
+        answer = self.consultation.ask(asked(tag, vr, (), proposed, value), self.known[facts.CHARSET])
+        if answer is not proposed and tag in _FIXED:
+            raise BadRecipe(
+                Reason.BAD_RECIPE, f"a callback may not change {answers.where(tag)}: the rest is read by it"
+            )
+        if tag == rules.DOCUMENT_LENGTH and self._length is not None:
+            rule, document = self._length
+        if answer is proposed:
+            return super()._finished(span, rule, new, document, target)
+        left = answer if isinstance(answer, bytes) else self._followed(answer, tag, vr, value)
+        if tag == rules.DOCUMENT:
+            self._length = (Rule.KEEP if left else Rule.CUT, b"" if answer is Action.KEEP else left or b"")
+        return span.start, span.end, b"" if left is None else target.element(tag, self.settle(tag, span.vr), left)
 
     def _followed(self, answer: Action, tag: int, vr: str, value: bytes) -> bytes | None:
         """Return what an action leaves of a value; None: nothing."""

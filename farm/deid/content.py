@@ -45,6 +45,8 @@ VALUES: dict[int, str] = {
 
 _VALUE_TYPE, _CONCEPT_NAME = 0x0040A040, 0x0040A043
 _SCHEME, _CODES = 0x00080102, (0x00080100, 0x00080119, 0x00080120)  # a code value, a long one, or a URN (PS3.3 8.1)
+_MEASURED, _UNITS = 0x0040A300, 0x004008EA
+_NUMBERS = frozenset({0x0040A30A, 0x0040A161, 0x0040A162, 0x0040A163})
 _SNOMED_RT = frozenset({"srt", "snm3", "99sdm"})
 _REFERENCES = frozenset({"COMPOSITE", "IMAGE", "UIDREF", "WAVEFORM"})
 _PLAIN = frozenset({"CODE", "CONTAINER", "NUM", "SCOORD", "SCOORD3D", "TABLE", "TCOORD"})
@@ -59,6 +61,13 @@ class Concept(NamedTuple):
     scheme: str
     value: str
     value_type: str
+
+
+class Measured(NamedTuple):
+    """The number of a content item: its unit in UCUM, and by tag where each form of it begins and ends."""
+
+    unit: str
+    forms: dict[int, tuple[int, int]]
 
 
 class _Row(NamedTuple):
@@ -121,6 +130,40 @@ def concept(data: Data, start: int, end: int, dialect: Dialect) -> Concept:
             break
         implied = implied or VALUES.get(header.tag, "")
     return Concept(scheme, value, _ALSO.get(value_type, value_type) or implied)
+
+
+def measured(data: Data, start: int, end: int, dialect: Dialect, *, inside: bool = False) -> Iterator[Measured]:
+    """Yield the numbers of the content item whose elements stand between two offsets.
+
+    They stand in a Measured Value Sequence, or outside of reports in the item itself (PS3.3 table 10-2). `inside`: the
+    item is one of that sequence.
+    """
+    unit = ""
+    forms: dict[int, tuple[int, int]] = {}
+    for header, at, stop in _elements(data, start, end, dialect):
+        inner = IMPLICIT if header.vr == "UN" else dialect
+        if header.tag == _MEASURED and not inside:
+            for first, last in _items(data, at, stop, inner):
+                yield from measured(data, first, last, inner, inside=True)
+        elif header.tag == _UNITS:
+            unit = _code(data, at, stop, inner)[1]
+        elif header.tag in _NUMBERS:
+            forms[header.tag] = at, stop
+    if forms:
+        yield Measured(unit, forms)
+
+
+def _items(data: Data, at: int, end: int, dialect: Dialect) -> Iterator[tuple[int, int]]:
+    """Yield where the elements of each item of a sequence begin, and an end behind them."""
+    while at + 8 <= end:
+        item = dialect.header(data, at, end)
+        if item.tag != ITEM:
+            return
+        inner = at + item.size
+        at = Skipper(dialect).end(data, inner, end) if item.length == UNDEFINED else inner + item.length
+        if at > end:
+            raise BadInput(Reason.TRUNCATED)
+        yield inner, at
 
 
 def _letter(row: _Row, options: frozenset[str]) -> str:

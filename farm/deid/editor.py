@@ -9,6 +9,7 @@ documents, earlier markers.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -112,6 +113,7 @@ class Instance:
         self.dates = Dates(strategy=strategy, days=days)
         self.private: SafePrivate | None = None
         self.uids: dict[bytes, bytes] = {}
+        self._measured_ages: list[Edit] = []
 
     # What the walk asks.
 
@@ -148,7 +150,19 @@ class Instance:
             letter = "C"  # text, names and dates are not what such an item is kept for
         if letter == "C" and value_type in _DATED and self.policy.temporal == "UNMODIFIED":
             letter = "K"
+        if letter in "KC" and value_type == "NUM":
+            self._measured_ages += self._ages(scheme, value, start, behind)
         return -ord(letter)
+
+    def _ages(self, scheme: str, value: str, start: int, end: int) -> Iterator[Edit]:
+        """Yield edits of a content item's numbers that tell an age over 89 years; none changes its length."""
+        dialect = self.walk.dialect
+        for unit, forms in content.measured(self.data, start, end, dialect):
+            most = ages.longest(scheme, value, unit)
+            if most is not None:
+                said = {tag: self.data[at:stop] for tag, (at, stop) in forms.items()}
+                new = ages.capped(said, most, dialect.order)
+                yield from ((*forms[tag], new[tag]) for tag in forms if new[tag] != said[tag])
 
     def insert(self, phase: int, dialect: Dialect) -> bytes:
         """Return the markers that belong where a phase ends."""
@@ -203,14 +217,20 @@ class Instance:
             return ages.age(value) if vr == "AS" else self.cleaner.code_string(value, tag)
         if vr in {"DS", "IS"}:
             return value if all(_NUMBER.fullmatch(part) for part in components(value)) else b""
-        if tag in CODES and tag != codes.MEANING:
-            only = value.strip(b"\0 ")
-            return only if codes.keeps(tag, only) else b""
+        if tag in CODES:
+            return self._of_code(tag, vr, value.strip(b"\0 "))
         if tag == ICC_PROFILE:
             return icc.cleaned(value)
         if tag in PALETTES:
             return self._palette(tag, value)
         return self.cleaner.text(vr, value)
+
+    def _of_code(self, tag: int, vr: str, value: bytes) -> bytes:
+        """Return what may stay of an attribute of a coded entry."""
+        if tag != codes.MEANING:
+            return value if codes.keeps(tag, value) else b""
+        is_public = codes.is_meaning(value) and not self.cleaner.mentions(value.decode("ascii"))
+        return value if is_public else self.cleaner.text(vr, value)
 
     def _palette(self, tag: int, value: bytes) -> bytes:
         """Return a palette that is what its descriptor says; an image in palette colours cannot do without."""
@@ -261,6 +281,7 @@ class Instance:
         notes = self._notes()
         edits = self.walk.edits
         edits += self._later(plan, policy, notes)
+        edits += [age for age in self._measured_ages if not any(one[0] < age[1] and one[1] > age[0] for one in edits)]
         new = {tag: self._kept_or_new(said[tag]) for tag in (SOP_INSTANCE, STUDY, SERIES)}
         uids = tuple([(old.decode("latin-1"), uid.decode("ascii")) for old, uid in self.uids.items()])
         return Deidentified(
@@ -312,9 +333,10 @@ class Instance:
         )  # the first counts
         document = documents.replacement(notes[DOCUMENT_TYPE] or b"application/pdf") if held else b""
         for span in self.walk.notes:
-            if span.tag == PIXEL_DATA:
+            if span.tag == PIXEL_DATA or span.tag in pixeldata.FLOATS:
                 vr = self.settle(span.tag, span.vr)
-                edits += pixeldata.edits(self.source, span, notes, target, vr, self._mask(notes))
+                mask = self._mask(notes) if span.tag == PIXEL_DATA else None
+                edits += pixeldata.edits(self.source, span, notes, target, vr, mask)
                 continue
             rule, new = policy.later(span.tag, meant(span.tag, span.vr), target)
             if span.tag == PRIVATE_DATA and rule is Rule.KEEP:

@@ -4,7 +4,8 @@ A line is folded to ASCII (accents go, full-width letters become plain ones; a w
 spelling and is dropped whole) and cut into tokens. A token stays if the vocabulary knows it, if no identifying value of
 the instance is in it, and if its neighbours do not make it one:
 
-- numbers in a row, or joined by a sign, are a date, a time or a telephone number: all go;
+- numbers in a row, or joined by a sign, are a date, a time or a telephone number: all go; so do a day joined to a month
+  in Roman numerals, and a day with its month ("5.3") beside no word;
 - a lone number or letter beside a dropped token goes with it ("Room 12", "12 Mar", "J Smith"), unless it has a unit;
 - the word behind a title goes though it is a plain word ("Dr. Hand", "M. Genou": E.3.5's own examples);
 - a chunk with the signs of an e-mail address, a URL or a path goes whole.
@@ -28,7 +29,9 @@ from farm.deid.vocabulary import (
     TITLES,
     UNITS,
     Kind,
+    is_month,
     kind,
+    may_be_day,
     parts,
 )
 
@@ -82,8 +85,10 @@ def _pass(text: str, words: frozenset[str], runs: frozenset[str]) -> str:
     line.drop_behind_titles()
     line.keep_measures()
     line.drop_number_rows()
+    line.drop_roman_dates()
     line.drop_runs(runs)
     line.drop_tainted()
+    line.drop_days()
     return line.joined()
 
 
@@ -167,6 +172,14 @@ class _Line:
             if is_number:
                 yield list(row)
 
+    def drop_roman_dates(self) -> None:
+        """Drop numbers that a month in Roman numerals joins by signs ("12-III-19", "12.III")."""
+        for index in range(len(self.kinds) - 1):
+            joined = self.gap(index).strip()
+            if self.kinds[index] is not Kind.NUMBER or not joined or not is_month(self.tokens[index + 1]):
+                continue
+            self.kinds[index : index + 2] = Kind.DROPPED, Kind.DROPPED
+
     def drop_runs(self, runs: frozenset[str]) -> None:
         """Drop tokens that, run together, are an identifying value ("Li An", "T1-L2")."""
         if not runs:
@@ -201,10 +214,20 @@ class _Line:
                 elif found is not Kind.FUNCTION:
                     tainted = False
 
+    def drop_days(self) -> None:
+        """Drop numbers that may be a day and a month ("5.3") where no word beside them says what they measure."""
+        for index, found in enumerate(self.kinds):
+            if found is Kind.NUMBER and may_be_day(self.tokens[index]):
+                beside = {*self.kinds[max(0, index - 1) : index], *self.kinds[index + 1 : index + 2]}
+                if Kind.KEPT not in beside:
+                    self.kinds[index] = Kind.DROPPED
+
     def joined(self) -> str:
         """Return what is kept; where nothing was dropped, the text as it stands."""
         if Kind.DROPPED not in self.kinds:
             return self.text if self.tokens else ""
+        if {*self.kinds} <= {Kind.DROPPED, Kind.FUNCTION}:
+            return ""
         out: list[str] = []
         end = -1
         for index, (start, stop) in enumerate(self.spans):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from farm.deid import codes, dummies, facts, markers, resolve
+from farm.deid import codes, dummies, facts, markers, pixeldata, resolve
 from farm.deid.policy import CODES, Action, Policy
 from farm.dicom.elements import PIXEL_DATA, Dialect
 from farm.dicom.grammar import SOMEWHERE, Path, Rule
@@ -27,7 +27,7 @@ DESCRIBING = (
     | PALETTE_DESCRIPTORS
 )
 """What describes the pixels, and a document."""
-_NOTED = DESCRIBING | OFFSET_TABLES | {PIXEL_DATA, DOCUMENT, DOCUMENT_LENGTH} | markers.TAGS
+_NOTED = DESCRIBING | OFFSET_TABLES | {PIXEL_DATA, *pixeldata.FLOATS, DOCUMENT, DOCUMENT_LENGTH} | markers.TAGS
 _SEQUENCES = frozenset({markers.METHOD_CODES, facts.PRIVATE_DATA})
 OVERLAYS = frozenset(group << 16 | element for group in range(0x6000, 0x6020, 2) for element in (0x100, 0x102, 0x3000))
 """Of an overlay: Bits Allocated, Bit Position and Data; all of its group goes, but these tell of one in the pixels."""

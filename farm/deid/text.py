@@ -90,6 +90,11 @@ class Cleaner:
             return _value(vr, value, self._charset, self._identity)
         return _for_identity(vr, value, self._charset, self._identity)
 
+    def mentions(self, text: str) -> bool:
+        """Tell whether one of the instance's own identifying values is among the words of a text."""
+        run = run_together(fold(text))
+        return not self._identity.words.isdisjoint(_words(fold(text))) or any(own in run for own in self._identity.runs)
+
     def code_string(self, value: bytes, tag: int = 0) -> bytes:
         """Return a code string with its unknown values emptied.
 

@@ -6,8 +6,9 @@ concept and attribute names and of daily protocols, without those that are names
 eponyms, and without what states age, sex, family or belief. Safe is a measure (`5mm`, `1.5T`), a vertebra (`L4`), a
 b-value, a kernel, an acceleration factor. No safe token has more than four digits.
 
-A bare number, or a single letter, says nothing alone and much beside a word that was dropped ("Room 12", "12 Mar",
-"J Smith"), so it is of a kind of its own: farm.deid.text decides by its neighbours.
+A bare number or ordinal, a single letter or a Roman numeral says nothing alone and much beside a word that was dropped
+("Room 12", "12 Mar", "J Smith", "12-III-2019"), so it is of a kind of its own: farm.deid.line decides by its
+neighbours.
 """
 
 from __future__ import annotations
@@ -71,6 +72,10 @@ _MEASURE = re.compile(
     r"(?:\d{1,4}|\d{1,3}[.,]\d{1,3})(?P<unit>t|s|[a-z]{2,6})|[1-9]\d?x"
     r"|\d{1,3}(?:[.,]\d)?(?:x\d{1,3}(?:[.,]\d)?){1,2}(?:mm|cm)?"
 )
+_DECADE = re.compile(r"(?:19|20)\d\d[st]")
+_ORDINAL = re.compile(r"(?:[1-9]|[12]\d|3[01])(?:st|nd|rd|th)")
+_LOOSE_DAY_AND_MONTH = re.compile(r"(?:[1-9]|[12]\d|3[01])[.,](?:[1-9]|1[0-2])")
+_ROMAN = _set("i ii iii iv v vi vii viii ix x xi xii")
 _KNOWN = re.compile(
     r"""c[1-8] | th?(?:[1-9]|1[0-3]) | d(?:[1-9]|1[0-2]) | l[1-6] | s[1-5]  # vertebrae
       | t[12](?:w|c|ce|gd|fs|fl)? | t[12](?P<weighted>[a-z]{2,})            # weighting
@@ -102,7 +107,7 @@ def kind(token: str) -> Kind:
         return _of_letters(token, word)
     if sum(map(str.isdigit, word)) > 4:
         return Kind.DROPPED
-    if _NUMBER.fullmatch(word):
+    if _NUMBER.fullmatch(word) or _ORDINAL.fullmatch(word):
         return Kind.DROPPED if _DAY_AND_MONTH.fullmatch(word) else Kind.NUMBER
     return Kind.KEPT if word in WORDS or _is_measure(word) or _is_known(word) else Kind.DROPPED
 
@@ -111,6 +116,8 @@ def _of_letters(token: str, word: str) -> Kind:
     """Return what a token of letters is; a compound (`HeadNeck`) is safe where each of its words is."""
     if len(word) == 1:
         return Kind.LETTER if word in _LETTERS else Kind.DROPPED
+    if word in _ROMAN:
+        return Kind.LETTER
     if word in FUNCTION_WORDS:
         return Kind.FUNCTION
     if word in WORDS:
@@ -120,10 +127,20 @@ def _of_letters(token: str, word: str) -> Kind:
     return Kind.KEPT if compound and all(len(part) > 2 and part.lower() in WORDS for part in words) else Kind.DROPPED
 
 
+def is_month(token: str) -> bool:
+    """Tell whether a token is a month in Roman numerals."""
+    return token.lower() in _ROMAN
+
+
+def may_be_day(token: str) -> bool:
+    """Tell whether a number may be a day and a month as well."""
+    return _LOOSE_DAY_AND_MONTH.fullmatch(token) is not None
+
+
 def _is_measure(word: str) -> bool:
     """Tell a number with its unit, a factor or a matrix; a patient's weight, height and age have no unit here."""
     match = _MEASURE.fullmatch(word)
-    if match is None:
+    if match is None or _DECADE.fullmatch(word):
         return False
     unit = match["unit"]
     return unit is None or unit in {"t", "s"} or unit in UNITS

@@ -9,41 +9,55 @@ Which fragments make a frame is told by `farm.frames.encapsulated`.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from farm.dicom.elements import EXPLICIT, ITEM, SEQUENCE_END, Data
 from farm.dicom.grammar import Edit, Span
 from farm.frames import encapsulated
 from farm.frames.encapsulated import J2K_OPENS, JP2_OPENS, JPEG_OPENS, starts
-from farm.pixels import markers
-from farm.pixels.markers import Family
+from farm.pixels import markers, video_streams
 
 OFFSETS, LENGTHS = 0x7FE00001, 0x7FE00002  # Extended Offset Table, and its Lengths (PS3.3 C.7.6.3.1.8)
 _OPENS = {"jpeg": (JPEG_OPENS,), "jpeg-ls": (JPEG_OPENS,), "j2k": (J2K_OPENS, JP2_OPENS)}
 
 
-def edits(data: Data, pixels: Span, tables: list[Span], family: Family | None, frames: int) -> list[Edit]:
+class Stripped(NamedTuple):
+    """The edits that leave nothing but picture in the frames; whether all of the frames could be looked into."""
+
+    edits: list[Edit]
+    is_whole: bool = True
+
+
+def stripped(  # noqa: PLR0913, PLR0917 - what tells the frames apart
+    data: Data, pixels: Span, tables: list[Span], syntax: str, frames: int, size: int
+) -> Stripped:
     """Return the edits that leave nothing but picture in the frames; none where that is all there is.
 
-    `tables` are the spans of the Extended Offset Table and its Lengths. Raise `BadInput` where a frame is not the
-    bitstream that its transfer syntax says.
+    `tables` are the spans of the Extended Offset Table and its Lengths; `size` is that of `markers.stripped`. Raise
+    `BadInput` where a frame is not the bitstream that its transfer syntax says.
     """
     table, parts = _fragments(data, pixels)
-    if family is None or not parts:
-        return []
-    groups = encapsulated.grouped(table, parts, frames, _OPENS.get(family, ()))
-    changed = table not in {b"", _offsets(groups)}
+    family, coding = markers.family_of(syntax), video_streams.coding_of(syntax)
+    if not parts or (family is None and coding is None):
+        return Stripped([])
+    groups = [parts] if family is None else encapsulated.grouped(table, parts, frames, _OPENS.get(family, ()))
+    changed, is_whole = table not in {b"", _offsets(groups)}, True
     new: list[list[bytes]] = []
     for group in groups:
         frame = group[0] if len(group) == 1 else b"".join(group)
-        stripped = markers.stripped(frame, family)
-        changed = changed or stripped is not frame
-        new.append([stripped + b"\0" * (len(stripped) % 2)])
+        if family is not None:
+            bare = markers.stripped(frame, family, size)
+        elif coding is not None:
+            bare, is_whole = video_streams.stripped(frame, coding)
+        changed = changed or bare is not frame
+        new.append([bare + b"\0" * (len(bare) % 2)])
     found: list[Edit] = []
     if changed:
         groups = new
         body = b"".join(EXPLICIT.pack_header(ITEM, "", len(frame)) + frame for (frame,) in new)
         whole = EXPLICIT.pack_header(ITEM, "", 0) + body + EXPLICIT.pack_header(SEQUENCE_END, "", 0)
         found.append((pixels.value, pixels.end, whole))
-    return found + _extended(data, tables, groups)
+    return Stripped(found + _extended(data, tables, groups), is_whole)
 
 
 def _extended(data: Data, tables: list[Span], groups: list[list[bytes]]) -> list[Edit]:

@@ -1,8 +1,9 @@
 """Scripts of the CTP DicomAnonymizer, read as a recipe.
 
 A script is XML: `e` has the script of an element, `p` a parameter, `k` keeps a group, `r` removes a kind of elements.
-What has `en="F"` is switched off, and has no rule. CTP's hashes and the farm's replacements differ in their values and
-agree in their purpose. No entity is ever expanded, as a document type is refused.
+What has `en="F"` is switched off, and has no rule: it is kept there, which is told where the profile does otherwise.
+CTP's hashes and the farm's replacements differ in their values and agree in their purpose. No entity is ever expanded,
+as a document type is refused.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class _Element:
 
 def read(text: str) -> Imported:
     """Return a script as a recipe; raise `BadRecipe` where it is no script of CTP."""
-    elements = [element for element in _elements(text) if element.attributes.get("en", "T").upper() == "T"]
+    there = _elements(text)
+    elements = [element for element in there if _is_on(element)]
     parameters = {one.attributes.get("t", ""): one.text.strip() for one in elements if one.kind == "p"}
     draft = Draft(name="imported from CTP")
     for element in elements:
@@ -66,7 +68,21 @@ def read(text: str) -> Imported:
             _kind(draft, element)
         elif element.kind not in {"p", "script"}:
             draft.lose(element.line, element.kind, "is not known")
+    if not draft.unlisted_removed:  # else they go with what has no script
+        _switched_off(draft, [element for element in there if element.kind == "e" and not _is_on(element)])
     return draft.finished()
+
+
+def _is_on(element: _Element) -> bool:
+    return element.attributes.get("en", "T").upper() == "T"
+
+
+def _switched_off(draft: Draft, elements: list[_Element]) -> None:
+    """Tell of the elements that a script leaves as they are, and the profile does not."""
+    for element in elements:
+        tag = _TAG.fullmatch(element.attributes.get("t", ""))
+        if tag and (number := int(tag[1] + tag[2], 16)) not in draft.attributes:
+            draft.spare(element.line, number)
 
 
 def _elements(text: str) -> list[_Element]:

@@ -43,10 +43,11 @@ _BY_TYPE = ("1", "2", "3")
 _SOP_CLASSES = {entry[4]: uid for uid, entry in UID_dictionary.items() if entry[1] == "SOP Class"}
 _SOP_CLASSES |= {entry[0]: uid for uid, entry in UID_dictionary.items() if entry[1] == "SOP Class"}
 # What the walk does with a few attributes of the data set itself, whatever their row says.
-_NOTES = rules.FIXED | {
+_SUBJECT = {
     0x00100010: "where it has a value, the subject's pseudonym stands in it",
     0x00100020: "the subject's pseudonym stands in it",
 }
+_NOTES = rules.FIXED | _SUBJECT
 _ROWS = {pattern: (code, columns) for pattern, code, columns in ROWS}
 
 
@@ -76,7 +77,7 @@ class Explanation:
             "keyword": tags.keyword(self.tag),
             "vr": self.vr,
             "action": decided.action.value,
-            "means": means(decided.action, self.tag, "SQ" if self.enclosing else self.vr),
+            "means": means(decided.action, self.tag, "SQ") if self.enclosing else self._means(decided),
             "layer": decided.layer,
             "rule": decided.rule,
             "enclosing": tags.named(self.enclosing[0]) if self.enclosing else "",
@@ -92,10 +93,11 @@ class Explanation:
         told = [f"{tags.written(self.tag)} {tags.keyword(self.tag) or '(no keyword)'}, VR {self.vr}"]
         if self.enclosing:
             tag, decision = self.enclosing
-            return [*told, f"gone with {tags.named(tag)}, which is {_told(decision, tag, 'SQ')}"]
-        told.append(_told(self.decision, self.tag, self.vr))
+            meant = means(decision.action, tag, "SQ")
+            return [*told, f"gone with {tags.named(tag)}, which is {_told(meant, decision)}"]
+        told.append(_told(self._means(self.decision), self.decision))
         if self.decision.layer == "recipe":
-            told.append(f"without the recipe's own rule: {_told(self.mandatory, self.tag, self.vr)}")
+            told.append(f"without the recipe's own rule: {_told(self._means(self.mandatory), self.mandatory)}")
         if self.row:
             told.append(f"row of table E.1-1: {self.row}")
         if self.type_:
@@ -105,6 +107,11 @@ class Explanation:
         if self.note:
             told.append(f"in the data set itself: {self.note}")
         return told
+
+    def _means(self, decision: Decision) -> str:
+        """Return in words what becomes of the attribute: the row of a subject's does not tell of the pseudonym."""
+        is_subject = self.tag in _SUBJECT and bool(self.note)
+        return "replaced by the subject's pseudonym" if is_subject else means(decision.action, self.tag, self.vr)
 
 
 def explain(recipe: Recipe, tag: int, sop_class: str = "", path: Sequence[int] = ()) -> Explanation:
@@ -178,5 +185,5 @@ def _row(code: str, columns: str) -> str:
     return ", ".join(told)
 
 
-def _told(decision: Decision, tag: int, vr: str) -> str:
-    return f"{means(decision.action, tag, vr)} ({decision.action.value}) by {decision.layer}: {decision.rule}"
+def _told(meant: str, decision: Decision) -> str:
+    return f"{meant} ({decision.action.value}) by {decision.layer}: {decision.rule}"

@@ -8,6 +8,7 @@ a run stores and its workers read, so that no file that changes later can change
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -193,10 +194,14 @@ class Recipe:
 
         `load` returns the object of a file that is extended, by its path; `origin` is the path of the recipe's own.
         """
-        recipe = cls._settled(merged(given, load, origin))
+        whole = merged(given, load, origin)
+        if origin and isinstance(given, dict) and "name" not in given:  # what it extends is another recipe
+            whole["name"] = posixpath.splitext(posixpath.basename(origin))[0]
+        recipe = cls._settled(whole)
         recipe.mapped_by(Strategy(recipe.strategy))
         if recipe.strategy == Strategy.FIXED and not recipe.days:
             raise refusal("dates.days", "a shift of 0 days is none")
+        _check_dates(recipe, given)
         return recipe
 
     @classmethod
@@ -237,6 +242,17 @@ class Recipe:
             highest=self.shift_range[1],
             anchor=self.anchor,
         )
+
+
+def _check_dates(recipe: Recipe, given: object) -> None:
+    """Raise `BadRecipe` where a recipe says how dates move, and nothing lets them; a settled one says everything."""
+    if recipe.policy.has(_MODIFIED) or recipe.strategy == Strategy.REMOVE:
+        return
+    told = recipe.to_dict()
+    is_told = isinstance(given, dict) and "dates" in given and not told.keys() <= given.keys()
+    if is_told or told["dates"] != merged({})["dates"]:
+        here = _KEPT[recipe.policy.temporal]
+        raise refusal("dates", f"has no effect without the option {_MODIFIED}: dates are {here}")
 
 
 def preset(name: str) -> Recipe:

@@ -14,6 +14,7 @@ from farm.deid.standard.e1_1 import ROWS
 from farm.recipe.refusals import nearest, refusal
 
 _NUMBER = re.compile(r"\(([0-9A-Fa-f]{4}),([0-9A-Fa-f]{4})\)|([0-9A-Fa-f]{4})([0-9A-Fa-f]{4})")
+_REPEATING = re.compile(r"\(?([56]0)[xX]{2},?([0-9A-Fa-f]{4})\)?")  # curves and overlays (PS3.5 7.6)
 # Keywords of the attributes of table E.1-1 that pydicom's dictionary lacks.
 _OVERLAY: dict[int, str] = {
     0x00081301: "PrincipalDiagnosisCodeSequence",
@@ -56,6 +57,12 @@ def read(text: str, place: str) -> int:
     if tag is None:
         raise refusal(place, f"{text} is no attribute; {nearest(text, _BY_KEYWORD, 'write it as (gggg,eeee)')}")
     return tag
+
+
+def asked(text: str, place: str) -> int:
+    """Return the tag that a person means: as `read` does, or of a repeating group its first ((60xx,3000): 6000)."""
+    repeats = _REPEATING.fullmatch(text)
+    return read(f"{repeats[1]}00{repeats[2]}" if repeats else text, place)
 
 
 def written(tag: int) -> str:

@@ -159,6 +159,17 @@ def test_a_destination_of_another_origin(cli: Cli, tmp_path: Path) -> None:
     assert said.err.splitlines()[-1].startswith("farm: bad-destination: ")
 
 
+def test_a_destination_of_another_home(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two homes have two keys for one name of a project: one person would be two, side by side, and nobody be told."""
+    make_instances(tmp_path / "in", 1)
+    assert cli("deid", tmp_path / "in", tmp_path / "out").status == Status.DONE
+    monkeypatch.setenv("FARM_HOME", str(tmp_path / "another"))
+    said = cli("deid", tmp_path / "in", tmp_path / "out")
+    assert said.status == Status.ORDER
+    assert "bad-destination: The destination was begun with another key" in said.err
+    assert len(visible(tmp_path / "out")) == 1
+
+
 def test_no_space(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk is one line and the status that says: later."""
 

@@ -89,6 +89,12 @@ def test_explain(cli: Cli) -> None:
     assert (told["keyword"], told["action"], told["layer"]) == ("ConvolutionKernel", "K", "keep-list")
     inside = cli("recipe", "explain", "PatientID", "--path", "OriginalAttributesSequence")
     assert "gone with OriginalAttributesSequence" in inside.out
+    name = cli("recipe", "explain", "PatientName").out.splitlines()
+    assert name[1] == "replaced by the subject's pseudonym (Z) by profile: E.1-1 Z"
+    assert cli("recipe", "explain", "PatientName", "--json").json["means"] == "replaced by the subject's pseudonym"
+    overlay = cli("recipe", "explain", "(60xx,3000)")
+    assert overlay.out.startswith("(6000,3000) ")
+    assert "overlays and curves" in overlay.out
     wrong = cli("recipe", "explain", "PatientNmae")
     assert wrong.status == Status.ORDER
     assert "did you mean PatientName?" in wrong.err

@@ -6,6 +6,7 @@ where software adds them.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 
 SIDE = 16
@@ -76,6 +77,12 @@ def rle(spare: bytes = b"") -> bytes:
     """Return an RLE frame of one segment, with bytes among the offsets that are not in use."""
     offsets = (1).to_bytes(4, "little") + (64).to_bytes(4, "little") + spare
     return offsets.ljust(64, b"\0") + b"\x81\0" * (SIDE * SIDE // 128)
+
+
+def deflated(samples: bytes) -> bytes:
+    """Return the bytes of a native frame as a raw deflate stream."""
+    stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return even(stream.compress(samples) + stream.flush())
 
 
 def even(stream: bytes) -> bytes:

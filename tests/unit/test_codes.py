@@ -15,6 +15,7 @@ from pydicom.sr.coding import Code
 
 from farm.deid import codes
 from farm.deid.mapping import KeyedMapping
+from farm.deid.text import Cleaner
 from farm.pipeline import process
 from farm.recipe.recipe import Recipe
 
@@ -79,6 +80,20 @@ def test_a_public_code_stays_whole_and_a_local_one_becomes_a_dummy() -> None:
     assert coded(b"399162004 ", b"SCT ", b"Cranio-caudal ") == ["399162004", "SCT", "Cranio-caudal"]
     assert coded(b"DOE ", b"99MERCY ", b"Doe^Jane's view ") == ["REMOVED", "REMOVED", "view"]
     assert coded(b"121033", b"DCM ", b"Doe ") == ["121033", "DCM", "REMOVED"]
+
+
+@pytest.mark.parametrize("meaning", [b"Language", b"Table Height Position ", b"Tracking Identifier "])
+def test_a_meaning_of_a_public_code_stays_to_the_letter(meaning: bytes) -> None:
+    """Lost otherwise: reports would be cleaned of the words by which people read their codes."""
+    assert coded(b"121045", b"DCM ", meaning) == ["121045", "DCM", meaning.decode().strip()]
+
+
+def test_a_meaning_that_names_the_subject_goes() -> None:
+    """Lost otherwise: a subject whose name is a word of a vocabulary could be named in any code."""
+    assert codes.is_meaning(b"Language")
+    assert not Cleaner(["Doe^Jane"], b"").mentions("Language")
+    assert Cleaner(["Language^Jane"], b"").mentions("Language")
+    assert coded(b"121045", b"DCM ", b"Language of Doe ") == ["121045", "DCM", "of"]
 
 
 def test_a_local_code_may_not_stay_in_a_long_value() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import farmside
+import pydicom
 import pydicom.data
 import pytest
 import trees
@@ -103,6 +105,7 @@ def test_a_callback_is_told_place_action_and_value() -> None:
     assert told[(0x0040A370,), "PatientComments"] == (Action.REMOVE, b"nested")
     assert told[(0x0040A370,), "StudyInstanceUID"] == (Action.UID, b"1.2.3")
     assert not {tag for (path, _), tag in zip(told, seen, strict=True) if not path and tag.tag == 0x00100020}
+    assert len(told) == len(seen)
     assert "secret" not in repr(seen)
 
 
@@ -163,3 +166,75 @@ def test_the_identity_is_not_up_for_answers() -> None:
     tags = (0x00080016, 0x00080018, 0x00100010, 0x00100020, 0x0020000D, 0x0020000E, 0x00120062, 0x00120063)
     plain = farmside.joined(run(trees.file(trees.identity()), weak()))
     assert farmside.joined(run(trees.file(trees.identity()), weak(), answering(b"x", *tags))) == plain
+
+
+NOTED = [
+    trees.text(0x00080020, b"20200102", "DA"),
+    trees.text(0x00080050, b"ACC1"),
+    trees.text(0x00080080, b"Hospital"),
+    trees.text(0x00081070, b"Op^One"),
+    trees.text(0x00280301, b"NO", "CS"),
+]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_what_the_policy_depends_on_is_asked_about(name: str) -> None:
+    """Lost otherwise: a program's orders for dates, names and numbers that the farm reads would be passed over."""
+    data = trees.file([*trees.identity(), *NOTED])
+    recipe = Recipe.from_dict(RECIPES[name])
+    seen: dict[int, Element] = {}
+    run(data, recipe, lambda element: seen.update({element.tag: element}))
+    for tree in NOTED:
+        assert seen[tree.tag].value == tree.value.strip()
+        output = farmside.joined(run(data, recipe, answering(Action.REMOVE, tree.tag)))
+        assert tree.tag not in pydicom.dcmread(io.BytesIO(output)), hex(tree.tag)
+
+
+def test_what_the_policy_depends_on_may_be_weakened_where_that_is_allowed() -> None:
+    """Lost otherwise: `allow_weaken` would hold for some attributes, and nothing would say for which."""
+    data = trees.file([*trees.identity(), *NOTED])
+    product = run(data, weak(), answering(Action.KEEP, 0x00081070))
+    assert pydicom.dcmread(io.BytesIO(farmside.joined(product))).OperatorsName == "Op^One"
+    assert product.report.counts["weakened"] == 1
+    with pytest.raises(BadRecipe, match=r"\(0008,1070\)"):
+        run(data, weak(allowed=False), answering(Action.KEEP, 0x00081070))
+
+
+@pytest.mark.parametrize("tag", [0x00280010, 0x00280100, 0x00280004, 0x00080005])
+def test_what_the_rest_is_read_by_is_told_and_not_changed(tag: int) -> None:
+    """Lost otherwise: pixels or text would be read by another rule than they were written by, or an order lost."""
+    data = (FOLDER / "CT_small.dcm").read_bytes()
+    seen: list[int] = []
+    run(data, weak(), lambda element: seen.append(element.tag))
+    assert tag in seen or tag == 0x00280004
+    for answer in (Action.REMOVE, Action.EMPTY):
+        with pytest.raises(BadRecipe, match="may not change"):
+            run(data, weak(), answering(answer, tag))
+
+
+@pytest.mark.parametrize(("answer", "left"), [(b"%PDF-1.4 x", 10), (b"%PDF-1.4 xy", 11), (Action.REMOVE, None)])
+def test_an_encapsulated_document_may_be_another(answer: Action | bytes, left: int | None) -> None:
+    """Lost otherwise: the length that is said would be that of a document which is not there."""
+    document = [trees.text(0x00420011, b"%PDF Doe", "OB"), trees.text(0x00420012, b"application/pdf", "LO")]
+    length = trees.text(0x00420015, (8).to_bytes(4, "little"), "UL")
+    data = trees.file([*trees.identity(), *document, length])
+    output = pydicom.dcmread(io.BytesIO(farmside.joined(run(data, weak(), answering(answer, 0x00420011)))))
+    assert output.get("EncapsulatedDocumentLength") == left
+    assert ("EncapsulatedDocument" in output) == (left is not None)
+
+
+@pytest.mark.parametrize("answer", [b"abc", b"1" * 70_000, "120", 120, "K"])
+def test_an_answer_that_is_no_value_of_the_vr_is_refused(answer: object) -> None:
+    """Lost otherwise: an instance would be released that other programs refuse or misread."""
+    with pytest.raises(BadRecipe, match=r"\(0018,0050\)") as caught:
+        run(sample(), weak(), lambda element: answer if element.tag == THICKNESS else None)  # type: ignore[arg-type, return-value]
+    assert "abc" not in str(caught.value)
+
+
+def test_a_value_handed_back_is_kept_as_it_is() -> None:
+    """Lost otherwise: an age over 89 would be released because a callback repeated it, and a value lose its padding."""
+    data = trees.file([*trees.identity(), trees.text(0x00101010, b"095Y", "AS"), trees.text(THICKNESS, b"odd!", "DS")])
+    recipe = Recipe.from_dict({"policy": {"options": ["retain-patient-characteristics"]}})
+    assert run(data, recipe, lambda element: element.value if element.proposed is Action.KEEP else None).segments
+    same = farmside.joined(run(data, recipe, lambda element: element.value if element.tag == 0x00101010 else None))
+    assert same == farmside.joined(run(data, recipe))

@@ -24,7 +24,15 @@ SECRET = b"ZQ000001QZ"
 CLEAN, DIRTY = jpeg(), jpeg([exif(SECRET)], behind=SECRET)
 J2K, DIRTY_J2K = frames.j2k(), frames.j2k([frames.segment(0x64, b"\0\1" + SECRET)])
 Frame: TypeAlias = Sequence[bytes]
-SYNTAXES = {"jpeg": frames.JPEG, "j2k": frames.J2K, "rle": frames.RLE}
+NATIVE = bytes(range(256))
+SYNTAXES = {
+    "jpeg": frames.JPEG,
+    "j2k": frames.J2K,
+    "rle": frames.RLE,
+    "deflated": "1.2.840.10008.1.2.8.1",
+    "uncompressed": "1.2.840.10008.1.2.1.98",
+    "avc": "1.2.840.10008.1.2.4.102",
+}
 every_frame = st.tuples(st.sampled_from([CLEAN, DIRTY]), st.integers(0, 3))
 
 
@@ -57,7 +65,9 @@ def instance(
     pixels = bytes.fromhex("e07f1000") + b"OB\0\0" + b"\xff" * 4 + value
     count = (number or str(len(images))).encode()
     tables = [trees.text(0x7FE00001 + at, value, "OV") for at, value in enumerate(extended)]
-    elements = [*trees.identity(), trees.text(0x00280008, count + b" " * (len(count) % 2)), *tables]
+    sizes = ((0x00280002, 1), (0x00280010, frames.SIDE), (0x00280011, frames.SIDE), (0x00280100, 8))
+    shown = [trees.text(tag, value.to_bytes(2, "little"), "US") for tag, value in sizes]
+    elements = [*trees.identity(), trees.text(0x00280008, count + b" " * (len(count) % 2)), *shown, *tables]
     return trees.meta(syntax=SYNTAXES[kind].encode()) + trees.encode(trees.in_order(elements)) + pixels
 
 
@@ -167,6 +177,55 @@ def test_rle_frames_are_fragments() -> None:
     found = output_of(instance(images, offsets(images), kind="rle"))
     assert list(generate_frames(found.PixelData, number_of_frames=2)) == [frames.rle()] * 2
     assert same_pixels(instance([[frames.rle()]], offsets([[frames.rle()]]), kind="rle"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "frame"),
+    [("rle", frames.rle()), ("deflated", frames.deflated(NATIVE)), ("uncompressed", NATIVE)],
+)
+def test_what_follows_the_samples_of_a_frame_goes(kind: str, frame: bytes) -> None:
+    """Lost otherwise: words behind the last sample of any frame would leave, in a syntax that has no end mark."""
+    dirty = frames.even(frame + SECRET)
+    images = [[frame], [dirty]]
+    found = output_of(instance(images, offsets(images), kind=kind))
+    assert list(generate_fragments(found.PixelData)) == [b"", frame, frame]
+    assert same_pixels(instance([[frame], [frame]], offsets([[frame], [frame]]), kind=kind))
+
+
+def test_a_video_is_one_stream_whatever_its_fragments() -> None:
+    """Lost otherwise: a message that begins in one fragment and ends in the next would leave."""
+    sei = b"\0\0\0\1\x06\x05\x1a" + bytes(16) + SECRET + b"\x80"
+    slices = b"\0\0\0\1\x65\x88\x84\0\x20", b"\0\0\0\1\x41\x9a\x24\x6c"
+    stream = frames.even(slices[0] + sei + slices[1])
+    found = output_of(instance([split(stream, 2)], number="2", kind="avc"))
+    assert list(generate_fragments(found.PixelData)) == [b"", frames.even(b"".join(slices))]
+    assert same_pixels(instance([split(frames.even(b"".join(slices)), 1)], number="2", kind="avc"))
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "vr", "size"),
+    [
+        ("explicit", 0x7FE00008, "OF", 4),
+        ("implicit", 0x7FE00008, "OF", 4),
+        ("big", 0x7FE00009, "OD", 8),
+    ],
+)
+def test_float_pixels_end_with_their_frames(name: str, tag: int, vr: str, size: int) -> None:
+    """Lost otherwise: words behind float pixels would leave, since only Pixel Data was cut to its frames."""
+    syntax = trees.SYNTAXES[name]
+    sizes = ((0x00280010, 3), (0x00280011, 5), (0x00280100, 8 * size))
+    shown = [trees.text(at, value.to_bytes(2, syntax.order), "US") for at, value in sizes]
+    value = bytes(range(15 * size)) + b"\0" * (size % 2)
+    data = trees.file([*trees.identity(), *shown, trees.text(tag, value + SECRET, vr)], name)
+    clean = trees.file([*trees.identity(), *shown, trees.text(tag, value, vr)], name)
+    for recipe in (farmside.BASIC, farmside.EXPLICIT_RECIPE):
+        output = farmside.joined(farmside.run(data, recipe))
+        assert SECRET not in output
+        assert output.endswith(value)
+        assert output == farmside.joined(farmside.run(clean, recipe))
+    with pytest.raises(BadInput) as caught:
+        farmside.run(trees.file([*trees.identity(), *shown, trees.text(tag, value[:-size], vr)], name))
+    assert caught.value.reason is Reason.PIXEL_LENGTH
 
 
 def test_pixel_data_without_a_frame_stays() -> None:

@@ -212,15 +212,16 @@ LEFT_OUT: dict[str, tuple[Element, bytes, dict[str, object]]] = {
         {"is_word": {"thorax", "series"}.__contains__},
     ),
 }
-KEPT: dict[str, tuple[Element, bytes]] = {
-    "product": (text(INSTITUTION, b"Acme"), b"acme"),
-    "kept": (text(DESCRIPTION, b"SOFT TISSUE "), b"soft tissue"),
+KEPT: dict[str, tuple[list[Element], bytes]] = {
+    "product": ([text(INSTITUTION, b"Acme")], b"acme"),
+    "kept": ([text(DESCRIPTION, b"SOFT TISSUE ")], b"soft tissue"),
+    "count": ([text(ACCESSION, b"123456"), text(0x00200011, b"123456", "IS")], b"123456"),
 }
 
 
-def spoilt_by(element: Element, value: bytes, reading: gate.Reading = READING) -> gate.Verdict:
+def spoilt_by(*elements: Element, value: bytes, reading: gate.Reading = READING) -> gate.Verdict:
     """Examine an output that holds a value which an element of the source had."""
-    return replace(case(element), reading=reading).planted(text(0x00281056, gate_oracle.padded(value, "LO"), "LO"))
+    return replace(case(*elements), reading=reading).planted(text(0x00281056, gate_oracle.padded(value, "LO"), "LO"))
 
 
 @pytest.mark.parametrize("rule", [name for name, _, _ in needles.RULES])
@@ -228,24 +229,24 @@ def test_a_rule_leaves_out_what_it_says(monkeypatch: pytest.MonkeyPatch, rule: s
     """Lost otherwise: what the gate leaves out would be luck, and not a rule that can be stated."""
     element, value, fields = LEFT_OUT[rule]
     reading = gate.Reading(**{"own": READING.own, **fields})  # type: ignore[arg-type]
-    assert spoilt_by(element, value, reading).outcome is RELEASE
+    assert spoilt_by(element, value=value, reading=reading).outcome is RELEASE
     monkeypatch.setattr(needles, "RULES", tuple(one for one in needles.RULES if one[0] != rule))
     needles.unlike_others.cache_clear()
     if rule == "short":  # nothing looks for three characters to begin with; four would be found
         monkeypatch.setattr(needles, "RULES", needles.RULES)
-        assert spoilt_by(text(ACCESSION, b"A127"), b"A127").outcome is REVIEW
+        assert spoilt_by(text(ACCESSION, b"A127"), value=b"A127").outcome is REVIEW
     else:
-        assert spoilt_by(element, value, reading).outcome is not RELEASE
+        assert spoilt_by(element, value=value, reading=reading).outcome is not RELEASE
     needles.unlike_others.cache_clear()
 
 
 @pytest.mark.parametrize("rule", [name for name, _, _ in needles.INSTANCE_RULES])
 def test_a_rule_about_what_is_kept_leaves_out_what_it_says(monkeypatch: pytest.MonkeyPatch, rule: str) -> None:
     """Lost otherwise: an instance would be withheld for a value that its recipe keeps."""
-    element, value = KEPT[rule]
-    assert spoilt_by(element, value).outcome is RELEASE
+    elements, value = KEPT[rule]
+    assert spoilt_by(*elements, value=value).outcome is RELEASE
     monkeypatch.setattr(needles, "INSTANCE_RULES", tuple(one for one in needles.INSTANCE_RULES if one[0] != rule))
-    assert spoilt_by(element, value).outcome is not RELEASE
+    assert spoilt_by(*elements, value=value).outcome is not RELEASE
 
 
 STATED: dict[str, tuple[Sequence[Element], Element, Element]] = {
@@ -553,16 +554,25 @@ def test_changed_pixels_withhold() -> None:
     assert kinds(CASE.planted(longer)) == {"pixels"}
 
 
+def changed_pixels(value: bytes) -> gate.Verdict:
+    """Return the verdict on an output whose pixels a recipe changed."""
+    pixels = text(oracle.PIXELS, value, "OW")
+    body = trees.encode(trees.in_order([*without(CASE.elements, oracle.PIXELS), pixels]))
+    output = gate.Output(segments=[CASE.head + body], start=len(CASE.head), dialect=EXPLICIT)
+    start = CASE.source.index(b"\x08\0\x05\0")
+    before = gate.Source(data=CASE.source, start=start, dialect=EXPLICIT)
+    return gate.examine(replace(CASE.expected(), pixels_changed=True), before, output)
+
+
 def test_pixels_that_the_recipe_changes_are_not_compared() -> None:
     """Lost otherwise: redaction and transcoding could not be used."""
-    changed = trees.encode(
-        trees.in_order([*without(CASE.elements, oracle.PIXELS), text(oracle.PIXELS, b"other", "OW")])
-    )
-    expected = replace(CASE.expected(), pixels_changed=True)
-    output = gate.Output(segments=[CASE.head + changed], start=len(CASE.head), dialect=EXPLICIT)
-    start = CASE.source.index(b"\x08\0\x05\0")
-    verdict = gate.examine(expected, gate.Source(data=CASE.source, start=start, dialect=EXPLICIT), output)
-    assert verdict.outcome is RELEASE
+    assert changed_pixels(bytes(16)).outcome is RELEASE
+
+
+@pytest.mark.parametrize("value", [bytes(16) + b"Doe Jane", bytes(14), b"other"])
+def test_pixels_are_as_long_as_their_frames(value: bytes) -> None:
+    """Lost otherwise: words behind the last frame would leave with pixels that a recipe changes."""
+    assert kinds(changed_pixels(value)) == {"pixels"}
 
 
 def test_large_pixels_are_views_and_compared_by_samples() -> None:

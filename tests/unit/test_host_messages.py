@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from farm.codecs import uids
 from farm.errors import BadInput, Reason
-from farm.frames.codec import Changes, Options, Region
-from farm.frames.work import Job
+from farm.frames.codec import Changes, Doubt, Options, Region
+from farm.frames.work import Job, WhyNot
 from farm.host.bench import Done, HostFault, Unit
 from farm.host.messages import Channel, Nonsense, done_of, job_of, of_done, of_job
 from farm.transcoding.frames import Worked
@@ -63,9 +63,15 @@ def test_a_job_comes_across(job: Job) -> None:
         Done(at=0, outcome=Worked(data=MADE[3:50], changes=Changes()), codec="numpy 2 to OpenJPH 0.26.3"),
         Done(
             at=0,
-            outcome=Worked(data=MADE[:1], changes=Changes(planar=0, lossy_method="ISO_15444_1", lossy_ratio=3.25)),
+            outcome=Worked(
+                data=MADE[:1],
+                changes=Changes(
+                    planar=0, lossy_method="ISO_15444_1", lossy_ratio=3.25, lost="ISO_10918_1", doubt=Doubt.BITS
+                ),
+            ),
             codec="x",
             handed_back=True,
+            why_not=WhyNot.DIFFERS,
         ),
     ],
 )
@@ -127,9 +133,13 @@ def test_whatever_is_answered_is_a_valid_result_or_nonsense(told: object) -> Non
         ANSWER | {"changes": {"photometric": "RGB"}},
         ANSWER | {"changes": {"photometric": "Smith^John"}},
         ANSWER | {"changes": {"lossy_ratio": float("nan")}},
+        ANSWER | {"changes": {"doubt": "names"}},
+        ANSWER | {"changes": {"doubt": ["bits"]}},
+        ANSWER | {"changes": {"lost": "its name"}},
         ANSWER | {"changes": {"patient_name": "SECRET"}},
         ANSWER | {"place": [0, 1 << 40]},
         ANSWER | {"codec": "two\nlines"},
+        ANSWER | {"why_not": "Smith^John"},
         ANSWER | {"more": 1},
         REFUSAL | {"reason": "no-such-reason"},
         REFUSAL | {"hint": "two\nlines"},

@@ -202,7 +202,7 @@ def test_no_rule_is_accepted_that_would_not_act(tag: int, action: Action) -> Non
 
 def test_whole_numbers_are_written_one_way() -> None:
     """Lost otherwise: 30 and 30.0 would be two recipes, and shut each other's destinations."""
-    one, other = (Recipe.from_dict({"dates": {"days": days}}) for days in (30, 30.0))
+    one, other = (Recipe.from_dict({"$extends": "research", "dates": {"days": days}}) for days in (30, 30.0))
     assert one.digest == other.digest
 
 
@@ -237,11 +237,12 @@ def test_the_digest_covers_every_key_but_the_name() -> None:
         "coding.unable": "quarantine",
     }
     assert changes.keys() == set(schema.keys()) - {"name", "$extends", "policy.profile"}
-    digests = {preset("basic").digest}
+    moving: dict[str, object] = {"policy": {"options": [MODIFIED]}}
+    digests = {preset("basic").digest, Recipe.from_dict(moving).digest}
     for key, value in changes.items():
         part, name = key.split(".")
-        digests.add(Recipe.from_dict({part: {name: value}}).digest)
-    assert len(digests) == len(changes) + 1
+        digests.add(Recipe.from_dict((moving if part == "dates" else {}) | {part: {name: value}}).digest)
+    assert len(digests) == len(changes) + 2
 
 
 def test_the_schema_and_the_code_know_the_same() -> None:
@@ -287,6 +288,7 @@ def test_what_the_presets_promise() -> None:
         assert preset(name).policy.private_classes == (name == "basic")
 
 
+MODIFIED = "retain-longitudinal-modified-dates"
 _TAGS = st.sampled_from([tag for tag in tags.known() if tag not in rules.FIXED and tag >> 16 > 4])
 
 
@@ -296,6 +298,7 @@ def _recipes(draw: st.DrawFn) -> dict[str, Any]:
     options |= draw(st.sampled_from([set(), *({one} for one in EXCLUSIVE)]))
     unlisted = draw(st.sampled_from(["keep", "remove"]))
     own = draw(st.dictionaries(_TAGS.map(tags.named), st.sampled_from(["X", "Z", "D"]), max_size=4))
+    strategies = ["subject", "weeks", "random", "month", "year", "remove"] if MODIFIED in options else ["remove"]
     return {
         "name": draw(st.text(st.characters(categories=["L", "N"]), max_size=5)),
         "$extends": draw(st.sampled_from(presets())),
@@ -304,7 +307,7 @@ def _recipes(draw: st.DrawFn) -> dict[str, Any]:
             "attributes": own,
             "unlisted": unlisted,
         },
-        "dates": {"strategy": draw(st.sampled_from(["subject", "weeks", "random", "month", "year", "remove"]))},
+        "dates": {"strategy": draw(st.sampled_from(strategies))},
         "subject": {"pseudonym": draw(st.sampled_from(["keyed", "number", "crosswalk"]))},
         "pixels": {"at_risk": draw(st.sampled_from(["pass", "quarantine"]))},
     }
@@ -322,8 +325,26 @@ def test_settling_twice_is_settling_once(given: dict[str, Any]) -> None:
     assert recipe.directions.policy == recipe.policy
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"$extends": "strict", "dates": {"strategy": "fixed", "days": 3}},
+        {"$extends": "strict", "dates": {"strategy": "subject"}},
+        {"dates": {"range": [-100, -8]}},
+        {"$extends": "retain-dates", "dates": {"strategy": "weeks"}},
+    ],
+)
+def test_how_dates_move_is_not_said_in_vain(given: dict[str, object]) -> None:
+    """Lost otherwise: dates would be removed, or kept as they are, where a recipe says how they move."""
+    with pytest.raises(BadRecipe, match=rf"dates: has no effect without the option {MODIFIED}"):
+        Recipe.from_dict(given)
+    assert Recipe.from_dict(given | {"dates": {"strategy": "remove"}}).scheme.shifts is False
+    settled = Recipe.from_dict({"$extends": "strict"}).to_dict()
+    assert Recipe.from_dict(settled).to_dict() == settled
+
+
 def test_without_modified_dates_no_shift_is_asked_for() -> None:
     """Lost otherwise: the registry would hold date shifts of subjects whose dates are removed."""
     assert not preset("basic").scheme.shifts
     assert preset("research").scheme.shifts
-    assert not Recipe.from_dict({"dates": {"strategy": "random"}}).scheme.in_registry
+    assert not Recipe.from_dict({"$extends": "research", "dates": {"strategy": "remove"}}).scheme.in_registry

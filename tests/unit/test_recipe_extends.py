@@ -39,11 +39,19 @@ def test_several_levels() -> None:
         "network.json": {"$extends": "research", "name": "network", "dates": {"strategy": "weeks"}},
     }
     recipe = settle(files, "site/ct.yaml")
-    assert recipe.name == "network"
+    assert recipe.name == "ct"
     assert recipe.strategy == "weeks"
     assert recipe.policy.keep == preset("research").policy.keep
     assert recipe.policy.own == ((0x00181030, Action.REMOVE),)
     assert recipe.quarantine_at_risk
+
+
+def test_a_recipe_without_a_name_is_called_by_its_file() -> None:
+    """Lost otherwise: a recipe of one's own would be reported, and stated, as the one it extends."""
+    files = {"site/liver study.yaml": {"$extends": "research"}, "named.json": {"$extends": "research", "name": "mine"}}
+    assert settle(files, "site/liver study.yaml").name == "liver study"
+    assert settle(files, "named.json").name == "mine"
+    assert preset("research").name == "research"
 
 
 def test_what_is_left_out_comes_from_basic() -> None:

@@ -65,6 +65,16 @@ def test_rules_of_ctp() -> None:
     assert lost == {}
 
 
+def test_what_is_switched_off_is_told_where_the_profile_changes_it() -> None:
+    """Lost otherwise: values that a site keeps would be gone, and the import say that nothing was lost."""
+    off = [element("00101030", "@remove()", on="F"), element("00181020", "@remove()", on="F")]
+    recipe, lost = script(*off)
+    assert list(lost) == [2]
+    assert "PatientWeight: is kept there; here E.1-1 X; the option retain-patient-characteristics" in lost[2]
+    assert recipe.policy.own == ()
+    assert script(*off, '<r en="T" t="unspecifiedelements">x</r>')[1].keys() == {4}
+
+
 def test_unspecified_elements_become_unlisted_and_the_keep_list() -> None:
     """Lost otherwise: CTP's strictest rule would become the loosest."""
     recipe, lost = script(

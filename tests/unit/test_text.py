@@ -297,3 +297,30 @@ def test_no_canary_is_known() -> None:
         assert cleaned(f"CT {canary} head") == "CT head"
         assert not known_terms(0x00180015, canary.encode())
         assert cleaned(json.dumps({"x": canary}), vr="UT") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("12-III-2019", ""),
+        ("head 12-III-19", "head"),
+        ("head 5.III", "head"),
+        ("5th of March 1957", ""),
+        ("head on the 21st of June", "head on the of"),
+        ("5.3", ""),
+        ("on 5.3.", ""),
+        ("1950s", ""),
+        ("1957T head", "head"),
+    ],
+)
+def test_no_part_of_a_date_stays(text: str, left: str) -> None:
+    """Lost otherwise: a day and a month would stay where only the year was seen to be one."""
+    assert cleaned(text) == left
+
+
+@pytest.mark.parametrize(
+    "text", ["nerve VII", "echo 2nd pass", "thorax 1.5 B31f", "2.5 mm", "TR 2000ms", "1.5T", "30s", "1st pass head"]
+)
+def test_what_only_resembles_a_date_stays(text: str) -> None:
+    """Lost otherwise: slice thickness, nerves and echoes would go with the dates that they look like."""
+    assert cleaned(text) == text

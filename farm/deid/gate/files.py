@@ -7,18 +7,22 @@ it tell as much as comparing all of it would. What is no view is compared whole.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 
-from farm.deid.gate.grammar import Unreadable
+from farm.deid.gate.grammar import PIXEL_FACTS, Unreadable
 from farm.deid.gate.values import Segment
 from farm.deid.gate.walk import fragments
-from farm.dicom.elements import Data
+from farm.dicom.elements import Data, Dialect
 
 _WHOLE = 65_536  # bytes up to which a segment is read at once
 _FIRST = 4_096  # bytes of a longer one that are: mostly it is pixel values under a short header
 _PIECE = 65_536
 _SAMPLES, _SAMPLE = 6, 64
+_SAMPLES_A_PIXEL, _PHOTOMETRIC, _FRAMES, _ROWS, _COLUMNS, _BITS = PIXEL_FACTS
+_FLOAT_BITS = {0x0008: 32, 0x0009: 64}  # Float Pixel Data, and Double Float
+_SHARED = frozenset({b"YBR_FULL_422", b"YBR_PARTIAL_422"})  # two pixels share their chrominance
+_DIGITS = 10
 # PS3.10 table 7.1-1 without what names systems and people: application titles, addresses, private information.
 _META = frozenset(0x00020000 + element for element in (0x00, 0x01, 0x02, 0x03, 0x10, 0x12, 0x13))
 _SOP_INSTANCE = 0x00020003
@@ -72,6 +76,29 @@ def pixels_end(file: File, value: int, length: int) -> int:
     for _, after in fragments(file.read, value, file.size):
         value = after
     return value + 8
+
+
+def has_right_length(file: File, pixels: tuple[int, int], facts: Mapping[int, bytes], dialect: Dialect) -> bool:
+    """Tell whether native pixel values are as long as the frames that the facts describe, padded to even length.
+
+    `pixels` is (offset, length). Fragments have no such length; nor has what is not described.
+    """
+    value, length = pixels
+    rows, columns, samples, bits = (
+        int.from_bytes(facts.get(tag, b"")[:2], dialect.order) for tag in (_ROWS, _COLUMNS, _SAMPLES_A_PIXEL, _BITS)
+    )
+    first = value - (12 if dialect.explicit else 8)
+    tag = file.read(first, first + 4)
+    bits = _FLOAT_BITS.get(dialect.tag_at.unpack(tag)[1], bits)
+    if facts.get(_PHOTOMETRIC, b"").strip(b"\0 ") in _SHARED:
+        samples = 2
+    frame, frames = rows * columns * (samples or 1) * bits, facts.get(_FRAMES, b"").strip(b"\0 ") or b"1"
+    if length <= 0 or not frame:
+        return True
+    if not frames.isdigit() or len(frames) > _DIGITS or not int(frames):
+        return length * 8 % frame == 0 or (length - 1) * 8 % frame == 0
+    whole = (frame * int(frames) + 7) // 8
+    return length == whole + whole % 2
 
 
 def same_pixels(file: File, there: tuple[int, int], data: Data, here: tuple[int, int]) -> bool:

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 
 from farm.deid.gate import dates, files
+from farm.deid.gate.charsets import Charsets
 from farm.deid.gate.files import File
 from farm.deid.gate.grammar import Grammar, Unreadable
 from farm.deid.gate.haystack import Haystack
@@ -50,15 +52,16 @@ def examine(expected: Expected, source: Source, output: Output) -> Verdict:
     findings += _moved(expected, before, after)
     findings += _pixels(expected, source, before, after)
     gone = before.gone(after)
-    search = Search(gone, before.charset, _kept(gone), expected.reading)
+    search = Search(gone, before.charsets, _kept(gone, before.charsets), expected.reading)
     found = hits(search, before.uids, *after.values())
     if found:
-        findings += _placed(found, after)
+        findings += _placed(found, after, before.charsets)
     return Verdict.of(findings)
 
 
-def _kept(gone: list[list[bytes]]) -> Kept:
-    return Kept(values=tuple(gone[Heap.TEXT]), products=tuple(gone[Heap.PRODUCTS]))
+def _kept(gone: list[list[bytes]], charsets: Charsets) -> Kept:
+    values = (*gone[Heap.TEXT], *gone[Heap.CHARSETS])
+    return Kept(values=values, products=tuple(gone[Heap.PRODUCTS]), charsets=charsets)
 
 
 class _Before:
@@ -70,7 +73,8 @@ class _Before:
         walk = Walk(source.data)
         self.heaps = walk.heaps
         self._read(walk, source.start)
-        self.charset = walk.facts.get(_CHARSET, b"").strip(b"\0 ")
+        named = (walk.facts.get(_CHARSET, b""), *self.heaps[Heap.CHARSETS], *self.heaps[Heap.GONE_CHARSETS])
+        self.charsets = tuple(dict.fromkeys(charset.strip(_PADDING) for charset in named))
         self.uids = {uid for uid in _split(self.heaps[Heap.UIDS]) if not uid.startswith(_WELL_KNOWN)}
         self.uids |= expected.original_uids
         self.uids.discard(_DUMMY_UID)
@@ -126,18 +130,24 @@ class _After:
     def __init__(self, expected: Expected, output: Output) -> None:
         self.file = File(output.segments)
         self._pseudonym = expected.pseudonym
-        self._reading, self._dialect, self._start = expected.reading, output.dialect, output.start
+        self._reading, self.dialect, self._start = expected.reading, output.dialect, output.start
         top = grammar_of(expected.reading, output.dialect, is_output=True)
-        try:
-            self.walk = self._read(Walk(self.file.head), top)
-        except Unreadable:
-            if len(self.file.head) == self.file.size:
-                raise
-            self.walk = self._read(Walk(self.file.all()), top)
+        self.walk = self._read_head(top) or self._read(Walk(self.file.all()), top)
         self.meta = files.meta(self.file.head[: output.start])
 
+    def _read_head(self, top: Grammar) -> Walk | None:
+        """Read the data set by its beginning; None where that lacks more than pixel values and what is behind them."""
+        head = self.file.head
+        if len(head) == self.file.size:
+            return self._read(Walk(head), top)
+        with suppress(Unreadable):
+            walk = self._read(Walk(head), top)
+            if walk.pixels is not None and walk.pixels[0] <= len(head):
+                return walk
+        return None
+
     def _read(self, walk: Walk, top: Grammar) -> Walk:
-        """Read the data set as far as the walk has it; what is not at hand can only be pixel values."""
+        """Read the data set as far as the walk has it."""
         size = self.file.size
         walk.run(self._start, size, top)
         self.pixels: tuple[int, int] | None = None
@@ -151,7 +161,7 @@ class _After:
     def elements(self) -> list[tuple[int, tuple[int, ...], Heap, bytes]]:
         """Return every element: its tag, the sequences around it, its heap and its value."""
         locator = Locator(self.file.all())
-        self._read(locator, Grammar(self._reading, self._dialect, is_output=True, learns=False))
+        self._read(locator, Grammar(self._reading, self.dialect, is_output=True, learns=False))
         return locator.elements
 
     def holding(self, kind: str, is_bad: Callable[[bytes], bool], *heaps: Heap) -> Iterator[Finding]:
@@ -227,7 +237,9 @@ def _moved(expected: Expected, before: _Before, after: _After) -> Iterator[Findi
 
 
 def _pixels(expected: Expected, source: Source, before: _Before, after: _After) -> Iterator[Finding]:
-    """Check that pixel values are the source's, where the recipe leaves them alone."""
+    """Check that pixel values are as long as their frames, and the source's where the recipe leaves them alone."""
+    if after.walk.pixels and not files.has_right_length(after.file, after.walk.pixels, after.walk.facts, after.dialect):
+        yield Finding("pixels", PIXEL_DATA)
     if expected.pixels_changed:
         return
     if before.pixels is None or after.pixels is None:
@@ -237,10 +249,10 @@ def _pixels(expected: Expected, source: Source, before: _Before, after: _After) 
         yield Finding("pixels", PIXEL_DATA)
 
 
-def _placed(found: Iterable[Hit], after: _After) -> Iterator[Finding]:
+def _placed(found: Iterable[Hit], after: _After, charsets: Charsets) -> Iterator[Finding]:
     """Say where hits stand, attribute by attribute; what stands in front of the data set has no tag."""
     elements = [
-        (tag, path, Haystack({value}, set()))
+        (tag, path, Haystack({value}, set(), charsets))
         for tag, path, heap, value in after.elements()
         if heap in _SEEN or (heap is Heap.KEPT_DATES and not _DIGITS.fullmatch(value))
     ]

@@ -1,10 +1,11 @@
 """What is searched in: the output's values outside its pixels, brought to a form in which spellings meet.
 
-All values are lower-cased and stripped of NULs, which makes one of a text in ASCII, Latin-1, UTF-8 and UTF-16. Of that
-there are two views. *Squeezed* has no spaces and no punctuation left, so `OKAFOR^ADA`, `okafor, ada` and `Okafor Ada`
-meet; what is not in it is not in the output, and that is quick to tell: a text of seven characters or more contains
-one of the words of four that the squeezed bytes divide into, wherever it stands. *Tokens* are the runs of letters and
-digits, for what is too short to be looked for inside others. What the quick look lets through is looked up exactly.
+All values are lower-cased and stripped of NULs, which makes one of a text in ASCII, Latin-1, UTF-8 and UTF-16. Text
+beyond ASCII is searched in its plain form as well (`plain`). Of that there are two views. *Squeezed* has no spaces and
+no punctuation left, so `OKAFOR^ADA`, `okafor, ada` and `Okafor Ada` meet; what is not in it is not in the output, and
+that is quick to tell: a text of seven characters or more contains one of the words of four that the squeezed bytes
+divide into, wherever it stands. *Tokens* are the runs of letters and digits, for what is too short to be looked for
+inside others. What the quick look lets through is looked up exactly.
 
 Equal values are searched once: element-heavy instances repeat most of theirs.
 """
@@ -16,7 +17,9 @@ from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 
+from farm.deid.gate.charsets import ESCAPE, Charsets, unescaped
 from farm.deid.gate.dates import years_in
+from farm.deid.gate.plain import views
 
 SEPARATOR = b"\x1e"  # between values; it belongs to no text
 LONG = 7  # characters from which a text is looked for anywhere, not as a token alone
@@ -24,6 +27,7 @@ LOWER = bytes(range(256)).lower()
 _ALNUM = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789") | frozenset(range(0x80, 0x100))
 _PUNCTUATION = bytes(code for code in (*b"\t\n\f\r", *range(0x20, 0x7F)) if LOWER[code] not in _ALNUM)
 _SPACED = bytes(code if code in _ALNUM else 0x20 for code in LOWER)
+_DOUBLE_BYTES = ESCAPE + b"$"  # what escape sequences of two bytes a character begin with
 _WORDS = re.compile(rb"(?s).{4}")
 _BETWEEN = rb"[^a-z0-9\x80-\xff\x1e]{0,3}"
 _NOT_INSIDE = (rb"(?<![a-z0-9\x80-\xff])", rb"(?![a-z0-9\x80-\xff])")
@@ -33,6 +37,15 @@ _NOT_IN_A_NUMBER = (rb"(?<![0-9])(?<![0-9]\.)", rb"(?![0-9])(?!\.[0-9])")
 def folded(values: Iterable[bytes]) -> bytes:
     """Return the values in lower case, without NULs, a separator between them."""
     return SEPARATOR.join(values).translate(LOWER, b"\0")
+
+
+def folded_text(values: Iterable[bytes], charsets: Charsets) -> bytes:
+    """Return texts folded, with the plain forms of those beyond ASCII."""
+    text = SEPARATOR.join(values)
+    if not text.isascii() or ESCAPE in text:
+        beyond = (value for value in values if not value.isascii() or ESCAPE in value)
+        text = SEPARATOR.join([text, *(view for value in beyond for view in views(value, charsets))])
+    return text.translate(LOWER, b"\0")
 
 
 def squeezed(text: bytes) -> bytes:
@@ -46,13 +59,15 @@ def tokens(text: bytes) -> list[bytes]:
 
 
 class Haystack:
-    """Values to search in: `texts`, and `others` that are bytes or numbers."""
+    """Values to search in: `texts`, which are of these character sets, and `others` that are bytes or numbers."""
 
     __slots__ = ("others", "rest", "squeezed", "text", "texts", "tokens", "words", "years")
 
-    def __init__(self, texts: AbstractSet[bytes], others: AbstractSet[bytes]) -> None:
+    def __init__(self, texts: AbstractSet[bytes], others: AbstractSet[bytes], charsets: Charsets = ()) -> None:
         self.texts, self.others = set(texts), set(others)
-        self.text, self.rest = folded(texts), folded(others)
+        self.text, self.rest = folded_text(texts, charsets), folded(others)
+        if _DOUBLE_BYTES in self.rest:
+            self.rest += SEPARATOR + folded(map(unescaped, others))
         self.tokens = set(tokens(self.text))
         self.squeezed = squeezed(self.text) + SEPARATOR * LONG + squeezed(self.rest) + SEPARATOR * LONG
         self.words = set(_WORDS.findall(self.squeezed))

@@ -16,6 +16,8 @@ from collections.abc import Set as AbstractSet
 from itertools import accumulate
 
 from farm.deid.gate import haystack
+from farm.deid.gate.apart import SHORTEST_DIGITS, number
+from farm.deid.gate.charsets import Charsets
 from farm.deid.gate.haystack import LONG, Haystack
 from farm.deid.gate.needles import SHORTEST_TEXT
 
@@ -25,15 +27,17 @@ _BYTES, _TEXTS = 12_000, 2_000  # squeezed bytes of values, and texts, that a me
 class Memory:
     """Texts in ASCII, values of outputs, and which of the texts were found in any of them."""
 
-    __slots__ = ("_ends", "_short", "_texts", "_unread", "hay", "suspects")
+    __slots__ = ("_charsets", "_ends", "_numbers", "_short", "_texts", "_unread", "hay", "suspects")
 
-    def __init__(self) -> None:
+    def __init__(self, charsets: Charsets = ()) -> None:
+        self._charsets = charsets
         self.hay = Haystack(frozenset(), frozenset())
         self.suspects: dict[bytes, set[bytes]] = {}
         self._texts: set[bytes] = set()
         self._unread: set[bytes] = set()
         self._ends: set[bytes] = set()
         self._short: set[bytes] = set()
+        self._numbers: set[bytes] = set()
 
     @property
     def is_full(self) -> bool:
@@ -44,7 +48,7 @@ class Memory:
         """Look up what is new: of the texts that had to go, and of an output's values, texts and others."""
         fresh_values, fresh_others = values - self.hay.texts, others - self.hay.others
         if fresh_values or fresh_others:
-            fresh = Haystack(fresh_values, fresh_others)
+            fresh = Haystack(fresh_values, fresh_others, self._charsets)
             if self._texts and self._may_meet(fresh):
                 self._look(self._texts, fresh)
             self.hay.add(fresh)
@@ -74,14 +78,20 @@ class Memory:
             for low, gist in zip(*parts(self._unread), strict=True):
                 if len(gist) >= LONG:
                     self._ends.update((gist[-4:], gist[-5:-1], gist[-6:-2], gist[-7:-3]))
+                elif len(gist) >= SHORTEST_DIGITS and gist.isdigit():
+                    self._numbers.add(gist)  # zeros may stand in front
                 elif len(gist) >= SHORTEST_TEXT:
                     self._short.add(haystack.tokens(low)[0])
             self._unread = set()
-        return not (self._ends.isdisjoint(fresh.words) and self._short.isdisjoint(fresh.tokens))
+        if not (self._ends.isdisjoint(fresh.words) and self._short.isdisjoint(fresh.tokens)):
+            return True
+        return any(digits in fresh.squeezed for digits in self._numbers)
 
 
 def parts(values: Iterable[bytes]) -> tuple[list[bytes], list[bytes]]:
-    """Return the folded parts of ASCII values between backslashes, and the same squeezed."""
+    """Return the folded parts of ASCII values between backslashes, and the same squeezed, numbers without zeros."""
     mark = haystack.SEPARATOR
     joined = b"\\".join(values).replace(mark, b"").translate(haystack.LOWER, b"\0").replace(b"\\", mark)
-    return joined.split(mark), haystack.squeezed(joined).split(mark)
+    return joined.split(mark), [
+        number(gist) if gist[:1] == b"0" else gist for gist in haystack.squeezed(joined).split(mark)
+    ]

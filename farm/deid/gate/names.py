@@ -1,7 +1,8 @@
 """Person names in the output (PS3.5 6.2.1): whole, in any order of their parts, or a part of one.
 
-Two words of a name in one value are the name. A single word of four letters or more is a weak find: it is what a
-description could have by chance, unless it is of the vocabulary, where it is nothing.
+A name is found with blanks and punctuation inside its words too. Two words of a name in one value are the name. A
+single word of four letters or more is a weak find: it is what a description could have by chance, unless it is of the
+vocabulary, where it is nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 from farm.deid.gate import haystack
 from farm.deid.gate.haystack import LONG, Haystack
-from farm.deid.gate.needles import SHORTEST_TEXT, Kept, Needle, counts, says_nothing
+from farm.deid.gate.needles import SHORTEST_TEXT, Kept, Needle, counts, is_apart, says_nothing
 from farm.deid.gate.reading import Reading
 
 Words = tuple[bytes, ...]
@@ -63,7 +64,7 @@ def found(every: bytes, hay: Haystack, reading: Reading, kept: Kept) -> Iterator
     for place in hay.places_of(known.gists):
         order = known.orders[place]
         if len(order) > 1 or not _is_left_out(order[0], reading, kept):
-            yield Found(len(order) > 1, _holder(order, alone=False))
+            yield Found(len(order) > 1, _anywhere(order, reading, kept))
     met = known.words & hay.tokens
     if not met:
         return
@@ -88,7 +89,14 @@ def _pairs(words: AbstractSet[bytes], reading: Reading) -> Iterator[Found]:
 
 
 def _together(one: bytes, other: bytes) -> Callable[[Haystack], bool]:
-    return lambda hay: any({one, other}.issubset(haystack.tokens(value)) for value in hay.texts)
+    return lambda hay: any(
+        {one, other}.issubset(haystack.tokens(value)) for value in hay.text.split(haystack.SEPARATOR)
+    )
+
+
+def _anywhere(words: Words, reading: Reading, kept: Kept) -> Callable[[Haystack], bool]:
+    gist = b"".join(words)
+    return lambda hay: hay.holds(words, alone=False) or is_apart(gist, hay, reading, kept)
 
 
 def _holder(words: Words, *, alone: bool) -> Callable[[Haystack], bool]:

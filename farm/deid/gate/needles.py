@@ -1,9 +1,10 @@
 """What is searched for: which of the source's values count, by stated rules, and how strong it is to find one.
 
 A value that had to go is searched for as the text that it is: each part between backslashes, in any case and with any
-punctuation between its words. A text of `LONG` characters or more is found anywhere, a shorter one as a token alone,
-and digits as a whole number alone. `RULES` lists what is left out and why; each is a rule about the value, the source
-or the recipe, so that it can be stated beforehand and tested.
+punctuation between its words; an identifier also with punctuation inside its words (`apart`). A text of `LONG`
+characters or more is found anywhere, a shorter one as a token alone, and digits as a whole number alone, whatever zeros
+are in front. `RULES` lists what is left out and why; each is a rule about the value, the source or the recipe, so that
+it can be stated beforehand and tested.
 
 To find a long text is strong. To find a short one, or one word of a description, is weak: it may be chance.
 """
@@ -17,11 +18,13 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from farm.deid.gate import haystack
+from farm.deid.gate import apart, haystack
+from farm.deid.gate.apart import SHORTEST_DIGITS
+from farm.deid.gate.charsets import Charsets
 from farm.deid.gate.haystack import LONG, Haystack
 from farm.deid.gate.reading import Reading
 
-SHORTEST_TEXT, SHORTEST_DIGITS, SHORTEST_UID = 4, 5, 12
+SHORTEST_TEXT, SHORTEST_UID = 4, 12
 SURE = 8  # characters from which a text found is no chance
 _DECIMAL = re.compile(rb"[+-]?[0-9]*\.[0-9]*(e[+-]?[0-9]+)?")
 _NOTHING = frozenset(
@@ -46,12 +49,17 @@ class Kept:
 
     values: tuple[bytes, ...]
     products: tuple[bytes, ...] = ()
+    charsets: Charsets = ()
 
     @cached_property
     def squeezed(self) -> bytes:
         """Return the kept values without spaces and punctuation, a separator around each part."""
         mark = haystack.SEPARATOR
-        return mark + haystack.squeezed(haystack.folded(self.values + self.products).replace(b"\\", mark)) + mark
+        return mark + haystack.squeezed(self._folded.replace(b"\\", mark)) + mark
+
+    @property
+    def _folded(self) -> bytes:
+        return haystack.folded_text(self.values + self.products, self.charsets)
 
     @cached_property
     def product_words(self) -> frozenset[bytes]:
@@ -130,10 +138,13 @@ def _is_product(needle: Needle, _reading: Reading, kept: Kept) -> bool:
 
 
 def _is_kept(needle: Needle, _reading: Reading, kept: Kept) -> bool:
-    if needle.describes:
-        return needle.gist in kept.squeezed
+    return needle.describes and needle.gist in kept.squeezed
+
+
+def _counts_up(needle: Needle, _reading: Reading, kept: Kept) -> bool:
     mark = haystack.SEPARATOR
-    return needle.gist.isdigit() and len(needle.gist) < SURE and mark + needle.gist + mark in kept.squeezed
+    placeholder = needle.gist.isdigit() and len(needle.gist) < SURE and is_run(needle.gist)
+    return placeholder and mark + needle.gist + mark in kept.squeezed
 
 
 def _is_word(word: bytes, reading: Reading) -> bool:
@@ -151,7 +162,12 @@ RULES: tuple[tuple[str, str, Rule], ...] = (
 )
 INSTANCE_RULES: tuple[tuple[str, str, Rule], ...] = (
     ("product", "a word of the manufacturer's or model's name, where that is kept, names a product", _is_product),
-    ("kept", "a description that stands in a kept value stays, and so does a kept value of up to 7 digits", _is_kept),
+    (
+        "kept",
+        "a description that stands in a kept value stays; an identifier there is what the search is for",
+        _is_kept,
+    ),
+    ("count", "up to 7 digits that count or repeat (123456) name nobody where they are a kept value too", _counts_up),
 )
 
 
@@ -173,13 +189,22 @@ def says_nothing(word: bytes, reading: Reading) -> bool:
     return word in _NOTHING or (word.isascii() and not word.isdigit() and reading.is_word(word.decode()))
 
 
-def is_found(needle: Needle, hay: Haystack) -> bool:
+def is_found(needle: Needle, hay: Haystack, reading: Reading, kept: Kept) -> bool:
     """Tell whether the haystack holds a needle."""
-    if not needle.words or needle.gist not in hay.squeezed:
+    if not needle.words or apart.number(needle.gist) not in hay.squeezed:
         return False
     long = len(needle.gist) >= LONG
     alone = not long or (needle.describes and len(needle.words) == 1)
-    return hay.holds(needle.words, alone=alone, everywhere=long)
+    if hay.holds(needle.words, alone=alone, everywhere=long):
+        return True
+    return not needle.describes and is_apart(needle.gist, hay, reading, kept)
+
+
+def is_apart(gist: bytes, hay: Haystack, reading: Reading, kept: Kept) -> bool:
+    """Tell whether the haystack holds a squeezed text with other characters in between, and it is no other text."""
+    return any(
+        counts(Needle.of(found, describes=False), reading, kept) for found in apart.spelt_apart(apart.number(gist), hay)
+    )
 
 
 def is_run(data: bytes) -> bool:

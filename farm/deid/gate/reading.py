@@ -44,6 +44,8 @@ class Heap(IntEnum):
     PRODUCTS = 12  # what is kept and names a product
     KEPT_UIDS = 13
     KEPT_DATES = 14
+    CHARSETS = 15  # of the source and of items that stay
+    GONE_CHARSETS = 16  # of items that go: to be read by, and to be searched for
 
 
 class Place(IntEnum):
@@ -58,6 +60,7 @@ TEXT_VRS = frozenset({"AE", "AS", "CS", "LO", "LT", "SH", "ST", "UC", "UR", "UT"
 DATE_VRS = frozenset({"DA", "DT"})
 _DAY_VRS = DATE_VRS | {"TM"}
 BYTE_VRS = frozenset({"OB", "OW", "OF", "OD", "OL", "OV", "UN"})
+_CHARSET = 0x00080005
 _CONTENT_UID = 0x0040A124  # the UID that a content item says (PS3.3 table C.18.6-1): its concept decides on it
 MARKERS = frozenset({0x00120062, 0x00120063, 0x00120064, 0x00280303})
 CAN_IDENTIFY = TEXT_VRS | DATE_VRS | {"PN", "TM", "UN", "OB"}  # VRs by which `unlisted: remove` goes
@@ -157,6 +160,8 @@ class Reading:
     def of_source(self, tag: int, vr: str, place: Place) -> Heap:
         """Return the heap for a value of the source."""
         fate = self.fate(tag, vr, place)
+        if tag == _CHARSET:
+            return Heap.GONE_CHARSETS if fate is Fate.GONE else Heap.CHARSETS
         if fate is Fate.KEPT:
             return self._kept(tag, vr)
         if fate is Fate.CLEANED:

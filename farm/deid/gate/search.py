@@ -7,16 +7,18 @@ output and others before it: what is not there is not here. What is there is loo
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import NamedTuple
 
-from farm.deid.gate import dates, haystack, names, needles, spelling
+from farm.deid.gate import charsets, dates, haystack, names, needles, spelling
+from farm.deid.gate.charsets import ESCAPE, Charsets
 from farm.deid.gate.haystack import LONG, Haystack
 from farm.deid.gate.memory import Memory
 from farm.deid.gate.needles import SHORTEST_TEXT, SHORTEST_UID, Kept, Needle
 from farm.deid.gate.reading import Heap, Reading
+from farm.deid.gate.spelling import Spelt
 
 Heaps = list[list[bytes]]
 # What is left out beside `needles.RULES`, by the kind of value.
@@ -25,6 +27,10 @@ STATED: tuple[tuple[str, str], ...] = (
     ("initial", "single letters of a name are not looked for"),
     ("minute", "times at a full minute, or without seconds, occur by chance"),
     ("year", "dates with a year of two digits are not looked for: every other number would be one"),
+    (
+        "day of the year",
+        "dates are not looked for as days of a year, digit by digit, or in other languages than `dates` lists",
+    ),
     ("dummy date", "19000101 is what the farm writes where a date has to be"),
     ("kept date", "a date that the recipe keeps in the source is not looked for elsewhere"),
     ("moved date", "a shifted date that falls on another original's day is right"),
@@ -32,6 +38,12 @@ STATED: tuple[tuple[str, str], ...] = (
     ("well-known uid", "UIDs that begin with 1.2.840.10008. are the standard's"),
     ("ramp", "bytes that rise or fall evenly, or have fewer than 8 values, stand in tables"),
     ("short in bytes", "texts under 7 characters are not looked for in bytes and numbers"),
+    ("grouped", "numbers under 7 digits, or over several values, or with one point inside, are not put together"),
+    ("word apart", "punctuation inside a word is looked through for names and identifiers, not for descriptions"),
+    ("zeros", "zeros in front of digits are looked through in whole numbers, not behind letters"),
+    ("encoding", "code pages of DOS and Macintosh, HTML, quoted-printable and UTF-8 encoded twice are not looked for"),
+    ("script", "a name is not looked for in a script or in ideographs that the source does not have it in"),
+    ("plain in bytes", "text in bytes and numbers is looked for as it is encoded, not in its plain form"),
     ("pseudonym", "a value that is the pseudonym is what the recipe put there"),
 )
 _SHORTEST_NUMBER = 6
@@ -39,7 +51,7 @@ _PRINTED = bytes(range(0x20, 0x7F)) + b"\t\r\n\f\0"
 _WINDOW, _DISTINCT = 48, 8  # bytes of a binary value that are looked for at once; how many of them differ at least
 _LOOKED_AT = 256  # bytes of a value that tell whether it is text
 _TIMES_STAY = frozenset({"shifted", "kept"})  # by rule: a time of day without its date is then no sign of anything
-_MEMORIES: dict[Reading, Memory] = {}
+_MEMORIES: dict[tuple[Reading, Charsets], Memory] = {}
 _READINGS = 16
 _NOTHING_KEPT = Kept(values=())
 
@@ -53,10 +65,10 @@ class Hit(NamedTuple):
 
 
 class Search(NamedTuple):
-    """What one instance's search goes by: the heaps of what is gone, their character set, and what is kept."""
+    """What one instance's search goes by: the heaps of what is gone, their character sets, and what is kept."""
 
     gone: Heaps
-    charset: bytes
+    charsets: Charsets
     kept: Kept
     reading: Reading
 
@@ -64,16 +76,19 @@ class Search(NamedTuple):
 def hits(search: Search, uids: AbstractSet[bytes], texts: AbstractSet[bytes], others: AbstractSet[bytes]) -> list[Hit]:
     """Return what is left in an output's values of what had to go, and of original UIDs."""
     # Taken out while in use: two threads never share one, and one that an error left half done is never used again.
-    memory = _MEMORIES.pop(search.reading, None)
-    memory = memory if memory and not memory.is_full else Memory()
+    known_by = (search.reading, search.charsets)
+    memory = _MEMORIES.pop(known_by, None)
+    memory = memory if memory and not memory.is_full else Memory(search.charsets)
     identifiers, descriptions = _sorted_texts(search.gone)
-    others_than_ascii = {value for value in identifiers | descriptions if not value.isascii() or b"\x1b" in value}
-    memory.meet((identifiers | descriptions) - others_than_ascii, texts, others)
+    beyond = {value for value in identifiers | descriptions if not value.isascii() or ESCAPE in value}
+    for value in beyond:
+        (identifiers if value in identifiers else descriptions).update(spelling.plain_ascii(value, search.charsets))
+    memory.meet((identifiers | descriptions) - beyond, texts, others)
     hay = memory.hay
     found = [
         *_texts(search, memory, identifiers, describes=False),
         *_texts(search, memory, descriptions - identifiers, describes=True),
-        *_spelled_texts(search, hay, others_than_ascii, identifiers),
+        *_spelled_texts(search, hay, beyond, identifiers),
         *_names(search, hay),
         *_numbers(search, hay),
         *_times(set() if search.reading.dates in _TIMES_STAY else set(search.gone[Heap.TIMES]), hay),
@@ -83,17 +98,22 @@ def hits(search: Search, uids: AbstractSet[bytes], texts: AbstractSet[bytes], ot
     ]
     if len(_MEMORIES) >= _READINGS:
         _MEMORIES.clear()
-    _MEMORIES[search.reading] = memory
+    _MEMORIES[known_by] = memory
     if not found:
         return []
-    present = Haystack(texts, others)
+    present = Haystack(texts, others, search.charsets)
     return [hit for hit in found if hit.look(present)]
 
 
 def _sorted_texts(gone: Heaps) -> tuple[set[bytes], set[bytes]]:
     """Return the texts that identify, and those that describe."""
     blobs = [value for value in set(gone[Heap.BYTES]) if value[SHORTEST_TEXT - 1 :] and _is_text(value)]
-    return set(gone[Heap.IDENTIFIERS]), {*gone[Heap.DESCRIPTIONS], *gone[Heap.CLEANED], *blobs}
+    return set(gone[Heap.IDENTIFIERS]), {
+        *gone[Heap.DESCRIPTIONS],
+        *gone[Heap.CLEANED],
+        *gone[Heap.GONE_CHARSETS],
+        *blobs,
+    }
 
 
 def _is_text(value: bytes) -> bool:
@@ -106,8 +126,7 @@ def _texts(search: Search, memory: Memory, values: AbstractSet[bytes], *, descri
         for low in memory.suspects[value]:
             needle = _needle(low, describes=describes)
             if needles.counts(needle, search.reading, search.kept):
-                look = _finder(needle)
-                yield Hit("text" if describes else "identifier", needle.strong, look)
+                yield Hit("text" if describes else "identifier", needle.strong, _finder(needle, search))
 
 
 @lru_cache(maxsize=4096)
@@ -115,32 +134,36 @@ def _needle(low: bytes, *, describes: bool) -> Needle:
     return Needle.of(low, describes=describes)
 
 
-def _finder(needle: Needle) -> Callable[[Haystack], bool]:
-    return lambda hay: needles.is_found(needle, hay)
+def _finder(needle: Needle, search: Search) -> Callable[[Haystack], bool]:
+    return lambda hay: needles.is_found(needle, hay, search.reading, search.kept)
 
 
 def _spelled_texts(
     search: Search, hay: Haystack, values: AbstractSet[bytes], identifiers: AbstractSet[bytes]
 ) -> Iterator[Hit]:
-    """Find other text in each of its spellings."""
+    """Find other text in each of its spellings, and as the bytes that it is."""
     for value in values:
-        for part in spelling.decoded(value, search.charset).split("\\"):
-            words = spelling.words(part)
-            if value in identifiers:
-                yield from _spelled(words, hay, search.charset, ("identifier", True))
-            else:
-                yield from _spelled(words, hay, search.charset, ("text", len(words) > 1), search.kept)
+        kind, kept = ("identifier", _NOTHING_KEPT) if value in identifiers else ("text", search.kept)
+        for text in charsets.decoded(value, search.charsets):
+            for part in spelling.parts_of(text):
+                words = spelling.words(part)
+                yield from _spelled(words, hay, search, (kind, kind == "identifier" or len(words) > 1), kept)
+        for raw in spelling.raw(value):
+            yield from _standing(raw, hay, (kind, kind == "identifier" or len(raw.words) > 1), kept)
 
 
 def _spelled(
-    words: list[str], hay: Haystack, charset: bytes, what: tuple[str, bool], kept: Kept = _NOTHING_KEPT
+    words: Sequence[str], hay: Haystack, search: Search, what: tuple[str, bool], kept: Kept = _NOTHING_KEPT
 ) -> Iterator[Hit]:
     """Find words that follow each other, in any spelling but those in which they are kept."""
-    if spelling.is_short("".join(words)):
-        return
-    for gist, spelt in spelling.spellings(tuple(words), charset):
-        if gist in hay.squeezed and gist not in kept.squeezed:
-            yield _words(what[0], spelt, strong=what[1])
+    if not spelling.is_short("".join(words)):
+        for spelt in spelling.spellings(tuple(words), search.charsets):
+            yield from _standing(spelt, hay, what, kept)
+
+
+def _standing(spelt: Spelt, hay: Haystack, what: tuple[str, bool], kept: Kept = _NOTHING_KEPT) -> Iterator[Hit]:
+    if spelt.gist in hay.squeezed and spelt.gist not in kept.squeezed:
+        yield _words(what[0], spelt.words, strong=what[1])
 
 
 def _words(kind: str, words: tuple[bytes, ...], *, strong: bool, alone: bool = False) -> Hit:
@@ -149,25 +172,29 @@ def _words(kind: str, words: tuple[bytes, ...], *, strong: bool, alone: bool = F
 
 def _names(search: Search, hay: Haystack) -> Iterator[Hit]:
     """Find names, each component group and each of several by itself."""
-    every = b"\\".join(dict.fromkeys(search.gone[Heap.NAMES]))
-    if every.isascii() and b"\x1b" not in every:
-        known = every
-    else:
-        known = b""
-        for name in re.split(r"[\\=]", "\\".join(spelling.decoded(v, search.charset) for v in search.gone[Heap.NAMES])):
-            if name.isascii():
-                known += b"\\" + name.encode()
-            else:
-                yield from _spelled_names(spelling.words(name), hay, search.charset)
+    values = dict.fromkeys(search.gone[Heap.NAMES])
+    known = b"\\".join(values)
+    if not known.isascii() or ESCAPE in known:
+        beyond = {value for value in values if not value.isascii() or ESCAPE in value}
+        plain = {form for value in beyond for form in spelling.plain_ascii(value, search.charsets, groups=True)}
+        known = b"\\".join([*(value for value in values if value not in beyond), *sorted(plain)])
+        for value in beyond:
+            yield from _spelled_name(search, hay, value)
     for found in names.found(known, hay, search.reading, search.kept):
         yield Hit("name", found.strong, found.look)
 
 
-def _spelled_names(words: list[str], hay: Haystack, charset: bytes) -> Iterator[Hit]:
-    for order in (words, words[::-1]):
-        yield from _spelled(order, hay, charset, ("name", True))
-    for word in words:
-        yield from _spelled([word], hay, charset, ("name", False))
+def _spelled_name(search: Search, hay: Haystack, value: bytes) -> Iterator[Hit]:
+    """Find a name beyond ASCII: whole, in both orders, or a part of one."""
+    for text in charsets.decoded(value, search.charsets):
+        for name in spelling.parts_of(text, groups=True):
+            words = [] if name.isascii() else spelling.words(name)
+            for order in (words, words[::-1]):
+                yield from _spelled(order, hay, search, ("name", True))
+            for word in words:
+                yield from _spelled([word], hay, search, ("name", False))
+    for raw in spelling.raw(value):
+        yield from _standing(raw, hay, ("name", len(raw.words) > 1))
 
 
 def _numbers(search: Search, hay: Haystack) -> Iterator[Hit]:

@@ -1,78 +1,46 @@
-"""Text beyond ASCII: how a value was written, and how the same text may be written elsewhere (PS3.5 6.1, PS3.3 C.12).
+"""Text beyond ASCII: how the same text may be written elsewhere than in the source (PS3.5 6.1, PS3.3 C.12).
 
-A value is decoded by the character sets of its data set, escape sequences included, and encoded again in the cases,
-the two normal forms and the encodings in which an output could hold it. ASCII needs none of this: folding is enough.
+A value as it was read is encoded again in the cases, the two normal forms, the kana and the encodings in which an
+output could hold it. Its plain form is one of them, for that is how an output's text is searched as well. ASCII needs
+none of this: folding is enough.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
-from farm.deid.gate.haystack import folded, squeezed
+from farm.deid.gate import charsets
+from farm.deid.gate.charsets import Charsets, codecs, unescaped
+from farm.deid.gate.haystack import folded, squeezed, tokens
+from farm.deid.gate.plain import kana, plain
 
-_CODECS = {
-    b"": "latin-1",
-    b"100": "latin-1",
-    b"101": "iso8859-2",
-    b"109": "iso8859-3",
-    b"110": "iso8859-4",
-    b"144": "iso8859-5",
-    b"127": "iso8859-6",
-    b"126": "iso8859-7",
-    b"138": "iso8859-8",
-    b"148": "iso8859-9",
-    b"203": "iso8859-15",
-    b"166": "iso8859-11",
-    b"13": "shift_jis",
-    b"192": "utf-8",
-    b"GB18030": "gb18030",
-    b"GBK": "gbk",
-    b"58": "gb2312",
-    b"149": "euc_kr",
-}
-# What stands behind an escape sequence: its codec, and what the codec itself wants in front (PS3.3 tables C.12-3, 4).
-_ESCAPES = {
-    b"(B": ("ascii", b""),
-    b"-A": ("latin-1", b""),
-    b"-B": ("iso8859-2", b""),
-    b"-C": ("iso8859-3", b""),
-    b"-D": ("iso8859-4", b""),
-    b"-L": ("iso8859-5", b""),
-    b"-G": ("iso8859-6", b""),
-    b"-F": ("iso8859-7", b""),
-    b"-H": ("iso8859-8", b""),
-    b"-M": ("iso8859-9", b""),
-    b"-T": ("iso8859-11", b""),
-    b")I": ("shift_jis", b""),
-    b"(J": ("shift_jis", b""),
-    b"$B": ("iso2022_jp", b"\x1b$B"),
-    b"$(D": ("iso2022_jp_1", b"\x1b$(D"),
-    b"$)C": ("euc_kr", b""),
-    b"$)A": ("gb2312", b""),
-}
-_ESCAPE = re.compile(rb"\x1b(\$?[()\-]?[A-Z])")
-_SHORT_WORD, _SHORT_IDEOGRAPHS = 4, 2
-_IDEOGRAPHS = "\u2e80"
+_SHORT_WORD, _SHORT_IDEOGRAPHS, _SHORT_BYTES = 4, 2, 4
+_IDEOGRAPHS, _CYRILLIC = "\u2e80", "\u0400"
+_ALWAYS = (
+    "utf-8",
+    "latin-1",
+    "utf-16-le",
+    "utf-16-be",
+    "shift_jis",
+    "euc_jp",
+    "iso2022_jp",
+    "euc_kr",
+    "gb18030",
+    "big5",
+)
+_OF_CYRILLIC = ("cp1251", "koi8-r")
+_PARTS = re.compile(rb"[\\=]")
 
 
-@lru_cache(maxsize=64)
-def codecs(charset: bytes) -> tuple[str, ...]:
-    """Return the codecs of a Specific Character Set value, the one without escapes first."""
-    terms = [term.strip(b"\0 ") for term in charset.split(b"\\")]
-    names = [_CODECS.get(term.removeprefix(b"ISO_IR ").removeprefix(b"ISO 2022 IR "), "") for term in terms]
-    return tuple(dict.fromkeys(name for name in names if name)) or ("latin-1",)
+class Spelt(NamedTuple):
+    """A spelling as folded bytes: squeezed, and word by word."""
 
-
-def decoded(value: bytes, charset: bytes) -> str:
-    """Return a value as text; bytes that its character set lacks are left out."""
-    parts = _ESCAPE.split(value)
-    text = parts[0].decode(codecs(charset)[0], "ignore")
-    for escape, part in zip(parts[1::2], parts[2::2], strict=True):
-        codec, lead = _ESCAPES.get(escape, (codecs(charset)[0], b""))
-        text += (lead + part).decode(codec, "ignore")
-    return text
+    gist: bytes
+    words: tuple[bytes, ...]
 
 
 def words(text: str) -> list[str]:
@@ -85,28 +53,56 @@ def is_short(text: str) -> bool:
     return len(text) < (_SHORT_IDEOGRAPHS if max(text, default="") >= _IDEOGRAPHS else _SHORT_WORD)
 
 
-def without_accents(text: str) -> str:
-    """Return a text without its combining marks: Müller as Muller."""
-    return "".join(letter for letter in unicodedata.normalize("NFD", text) if not unicodedata.combining(letter))
+@lru_cache(maxsize=4096)
+def plain_ascii(value: bytes, known: Charsets, *, groups: bool = False) -> frozenset[bytes]:
+    """Return what of a value is ASCII, or is in its plain form: it is searched for as any other text."""
+    parts = {part for text in charsets.decoded(value, known) for part in parts_of(text, groups=groups)}
+    return frozenset(form.encode() for part in parts for form in plain(part) if form.isascii())
+
+
+def parts_of(text: str, *, groups: bool = False) -> list[str]:
+    """Return the single values of a text, or of names the component groups."""
+    return (text.replace("=", "\\") if groups else text).split("\\")
 
 
 @lru_cache(maxsize=4096)
-def spellings(parts: tuple[str, ...], charset: bytes) -> tuple[tuple[bytes, tuple[bytes, ...]], ...]:
-    """Return some words as folded bytes, squeezed and one by one, in every case, normal form and encoding."""
+def raw(value: bytes) -> tuple[Spelt, ...]:
+    """Return each part of a value as the bytes that it is, whatever its character set makes of them."""
+    parts = [tuple(tokens(part)) for part in _PARTS.split(unescaped(value))]
+    return tuple(Spelt(b"".join(part), part) for part in parts if _is_long(part))
+
+
+def _is_long(words: tuple[bytes, ...]) -> bool:
+    """Tell whether words have enough bytes beyond ASCII to be looked for as bytes: two ideographs' worth."""
+    return sum(code >= 0x80 for word in words for code in word) >= _SHORT_BYTES
+
+
+@lru_cache(maxsize=4096)
+def spellings(parts: tuple[str, ...], known: Charsets) -> tuple[Spelt, ...]:
+    """Return some words in every case, normal form and encoding."""
     found: dict[tuple[bytes, ...], None] = {}
-    encodings = dict.fromkeys(("utf-8", "latin-1", "utf-16-le", "utf-16-be", *codecs(charset), *_DOUBLE_BYTE))
-    for form in ("NFC", "NFD"):
-        normal = [unicodedata.normalize(form, part) for part in parts]
+    of_cyrillic = _OF_CYRILLIC if max(map(max, parts)) >= _CYRILLIC else ()
+    encodings = dict.fromkeys((*_ALWAYS, *(name for charset in known for name in codecs(charset)), *of_cyrillic))
+    for form in dict.fromkeys(_forms(parts)):
+        for encoding in encodings:
+            try:
+                found[tuple(folded([part.encode(encoding)]) for part in form)] = None
+            except UnicodeEncodeError:
+                continue
+    for form in zip(*(_pair(plain(part)) for part in parts), strict=True):
+        if not all(part.isascii() for part in form):
+            found[tuple(part.encode() for part in form)] = None
+    return tuple(Spelt(squeezed(b"".join(words)), words) for words in found)
+
+
+def _forms(parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield words in each case and normal form, and in each kana."""
+    for normal in ("NFC", "NFD"):
+        composed = [unicodedata.normalize(normal, part) for part in parts]
         for case in (str, str.lower, str.upper, str.title):
-            for encoding in encodings:
-                try:
-                    found[tuple(folded([case(part).encode(encoding)]) for part in normal)] = None
-                except UnicodeEncodeError:
-                    continue
-    plain = tuple(without_accents(part) for part in parts)
-    if all(part.isascii() for part in plain):
-        found[tuple(folded([part.encode()]) for part in plain)] = None
-    return tuple((squeezed(b"".join(spelt)), spelt) for spelt in found)
+            yield tuple(map(case, composed))
+    yield from zip(*(kana(part) or (part,) * 3 for part in parts), strict=True)
 
 
-_DOUBLE_BYTE = ("shift_jis", "euc_jp", "iso2022_jp", "euc_kr", "gb18030")
+def _pair(forms: tuple[str, ...]) -> tuple[str, str]:
+    return forms[0], forms[-1]
