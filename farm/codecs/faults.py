@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 
 from farm.codecs.streams import Head
 from farm.errors import BadInput, FarmError, Reason
 from farm.frames import bits
-from farm.frames.codec import Changes, Claim
+from farm.frames.codec import Changes, Claim, Decoded, Doubt
 from farm.frames.layout import Layout, Samples
 
 
@@ -35,20 +36,39 @@ def agree(head: Head, layout: Layout) -> None:
         raise BadInput(Reason.PIXELS_UNDECODABLE, "a frame's bitstream has another size than the attributes say")
 
 
-def conformed(array: Samples, layout: Layout, precision: int, *, lossy: bool = False, signed: bool = False) -> Samples:
+def conformed(array: Samples, layout: Layout, precision: int, *, lossy: bool = False, signed: bool = False) -> Decoded:
     """Return what a library decoded as samples of a layout.
 
     `precision` is the bitstream's, `signed` whether its samples are signed numbers already. Lossless samples are bits:
-    the lowest Bits Stored count, and the sign is extended from there, or from the precision where that is less.
+    the lowest Bits Stored count, and the sign is extended from there, or from the precision where that is less. Where
+    the others of them hold something, that is a doubt; where a lossy codec stepped over Bits Stored, it is none.
     """
+    array = _shaped(array, layout)
+    wide = precision > layout.bits_stored or (signed and not layout.signed)
+    doubt = Doubt.BITS if wide and not lossy and bits.strays(array, layout, precision) else None
+    samples = _conformed(array, layout, precision, lossy=lossy, signed=signed)
+    return Decoded(samples=samples, changes=Changes(high_bit=layout.bits_stored - 1, doubt=doubt))
+
+
+def told(decoded: Decoded, changes: Changes) -> Decoded:
+    """Return a frame of which more is said."""
+    return replace(decoded, changes=decoded.changes.then(changes))
+
+
+def _shaped(array: Samples, layout: Layout) -> Samples:
+    """Return what a library decoded in the shape of a frame; raise `BadInput` where it is none."""
     shape = layout.shape
     if array.shape != shape and array.size == layout.rows * layout.columns * layout.samples:
         array = array.reshape(shape)
     if array.shape != shape or array.dtype.kind not in "iu":
         raise BadInput(Reason.PIXELS_UNDECODABLE, "a frame's bitstream has another size than the attributes say")
+    return array
+
+
+def _conformed(array: Samples, layout: Layout, precision: int, *, lossy: bool, signed: bool) -> Samples:
     if layout.signed and not signed:
         return bits.extended(array, min(precision, layout.bits_stored), layout)
-    if lossy or (signed and layout.signed):
+    if lossy or (signed and layout.signed and precision <= layout.bits_stored):
         return bits.clipped(array, layout)
     if precision <= layout.bits_stored and not signed:
         return array.astype(layout.dtype, copy=False)
@@ -57,7 +77,7 @@ def conformed(array: Samples, layout: Layout, precision: int, *, lossy: bool = F
 
 def lossy(method: str, data: bytes, layout: Layout, photometric: str | None = None) -> Changes:
     """Return the changes of a frame that lost something; the ratio is to its native bytes (PS3.3 C.7.6.1.1.5.2)."""
-    ratio = round(layout.frame_bits / 8 / max(1, len(data)), 2)
+    ratio = layout.frame_bits / 8 / max(1, len(data))
     return Changes(photometric=photometric, planar=planar(layout), lossy_method=method, lossy_ratio=ratio)
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from farm.codecs import openjph, uids
 from farm.codecs.faults import admitted, agree, conformed, contiguous, faults_of
-from farm.codecs.jpeg2000 import LOSSLESS, LOSSY, cropped, encoded, openjpeg
+from farm.codecs.jpeg2000 import LOSSLESS, LOSSY, REVERSIBLE, cropped, encoded, openjpeg
 from farm.codecs.streams import jpeg2000
 from farm.frames.codec import Claim, Decoded, Encoded, Options, Region
 from farm.frames.encapsulated import Frame
@@ -53,8 +53,8 @@ class Htj2k:
         """Return a frame's samples: those of a reversible stream at full size by OpenJPH, others by OpenJPEG."""
         head = jpeg2000(data)
         agree(head, layout)
-        if reduce or head.process != 1:
-            return openjpeg(data, layout, head, reduce, region)
+        if reduce or head.process != REVERSIBLE:
+            return openjpeg(data, layout, head, METHOD, reduce=reduce, region=region)
         with faults_of(self.library):
             array = imagecodecs.htj2k_decode(bytes(data[head.start :]), planar=False)
         return cropped(conformed(array, layout, head.precision, signed=head.signed), layout, region)
@@ -99,7 +99,7 @@ class LossyHtj2k:
         """Return a frame's samples, at 2 to the power of `reduce` of its size, or those of a region of that."""
         head = jpeg2000(data)
         agree(head, layout)
-        return openjpeg(data, layout, head, reduce, region)
+        return openjpeg(data, layout, head, METHOD, reduce=reduce, region=region)
 
     def encode(self, samples: Samples, layout: Layout, options: Options) -> Encoded:
         """Return what the encoder of the family does."""

@@ -8,6 +8,7 @@ it is added here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from farm.errors import BadInput, Reason
@@ -47,11 +48,7 @@ class Header:
 def read(stream: bytes | memoryview) -> Header:
     """Return the main header of a code stream; raise `BadInput` where there is none."""
     at, cod, cap, comment, tile_lengths = 2, b"", b"", b"", False
-    while (marker := _word(stream, at)) != _SOT:
-        length = _word(stream, at + 2)
-        body = bytes(stream[at + 4 : at + 2 + length])
-        if marker < 0xFF00 or length < 2 or len(body) != length - 2:
-            raise _bad()
+    for marker, body in segments(stream):
         if marker == _COD:
             cod = body
         elif marker == _CAP:
@@ -59,7 +56,7 @@ def read(stream: bytes | memoryview) -> Header:
         elif marker == _COM:
             comment += body[2:]
         tile_lengths |= marker == _TLM
-        at += 2 + length
+        at += 4 + len(body)
     if len(cod) < 10 or _word(stream, 0) != _SOC:
         raise _bad()
     return Header(
@@ -74,6 +71,18 @@ def read(stream: bytes | memoryview) -> Header:
         comment=comment,
         tiles_at=at,
     )
+
+
+def segments(stream: bytes | memoryview) -> Iterator[tuple[int, bytes]]:
+    """Yield the marker and the body of each segment of a main header; raise `BadInput` where it does not end."""
+    at = 2
+    while (marker := _word(stream, at)) != _SOT:
+        length = _word(stream, at + 2)
+        body = bytes(stream[at + 4 : at + 2 + length])
+        if marker < 0xFF00 or length < 2 or len(body) != length - 2:
+            raise _bad()
+        yield marker, body
+        at += 2 + length
 
 
 def with_tile_lengths(stream: bytes) -> bytes:

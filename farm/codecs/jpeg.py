@@ -2,7 +2,9 @@
 
 Which colours a frame has is told by Photometric Interpretation, not by the markers of JFIF or Adobe, which scanners
 copy from their libraries. So nothing is converted when a frame is read: YBR_FULL_422 becomes YBR_FULL, because the
-chrominance is brought to every pixel, and RGB stays RGB. When RGB is written it becomes YBR_FULL_422; so does YBR_FULL.
+chrominance is brought to every pixel, and RGB stays RGB. But where the two contradict each other that is said, as a
+doubt: once the frame is decoded nobody could tell any more. When RGB is written it becomes YBR_FULL_422; so does
+YBR_FULL.
 Samples are unsigned, and have the bits of the process afterwards: 8, or 12.
 """
 
@@ -15,9 +17,9 @@ from typing import Any
 import imagecodecs
 
 from farm.codecs import uids
-from farm.codecs.faults import GREY, admitted, agree, conformed, contiguous, faults_of, lossy
-from farm.codecs.streams import jpeg
-from farm.frames.codec import Changes, Claim, Decoded, Encoded, Options
+from farm.codecs.faults import GREY, admitted, agree, conformed, contiguous, faults_of, lossy, told
+from farm.codecs.streams import Head, jpeg
+from farm.frames.codec import Changes, Claim, Decoded, Doubt, Encoded, Options
 from farm.frames.encapsulated import Frame
 from farm.frames.layout import SUBSAMPLED, Layout, Samples
 
@@ -52,8 +54,8 @@ class Jpeg:
         with faults_of(self.library):
             array = imagecodecs.jpeg8_decode(bytes(data), **plain(layout))
         after = unpacked(layout)
-        samples = conformed(array, replace(layout, photometric=after or layout.photometric), head.precision, lossy=True)
-        return Decoded(samples=samples, changes=Changes(photometric=after, high_bit=layout.bits_stored - 1))
+        read = conformed(array, replace(layout, photometric=after or layout.photometric), head.precision, lossy=True)
+        return told(read, Changes(photometric=after, doubt=doubt_of(head, layout), lost=METHOD))
 
     def encode(self, samples: Samples, layout: Layout, options: Options) -> Encoded:
         """Return a frame with the quality of the options, its colours as YBR_FULL_422."""
@@ -72,6 +74,12 @@ class Jpeg:
             high_bit=depth - 1,
         )
         return Encoded(data=data, changes=changes)
+
+
+def doubt_of(head: Head, layout: Layout) -> Doubt | None:
+    """Return the doubt where a bitstream tells of other colours than Photometric Interpretation."""
+    said = {"RGB": True, "YBR_FULL": False, SUBSAMPLED: False}.get(layout.photometric)
+    return Doubt.COLOURS if None not in {said, head.rgb} and said != head.rgb else None
 
 
 def plain(layout: Layout) -> dict[str, Any]:

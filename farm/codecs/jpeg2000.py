@@ -19,7 +19,19 @@ from typing import Any
 import imagecodecs
 
 from farm.codecs import uids
-from farm.codecs.faults import GREY, PLAIN, admitted, agree, conformed, contiguous, faults_of, lossy, planar, refuse
+from farm.codecs.faults import (
+    GREY,
+    PLAIN,
+    admitted,
+    agree,
+    conformed,
+    contiguous,
+    faults_of,
+    lossy,
+    planar,
+    refuse,
+    told,
+)
 from farm.codecs.streams import Head, jpeg2000
 from farm.errors import BadInput, Reason
 from farm.frames.codec import Changes, Claim, Decoded, Encoded, Options, Region
@@ -28,6 +40,8 @@ from farm.frames.layout import Layout, Samples
 
 METHOD = "ISO_15444_1"
 TRANSFORMED = frozenset({"YBR_RCT", "YBR_ICT"})
+REVERSIBLE = 1
+"""The wavelet that loses nothing."""
 _decode: Callable[..., Samples] = imagecodecs.jpeg2k_decode
 REDUCES = "skipres" in signature(_decode).parameters
 """Whether the library that is installed reads a frame at less than its size."""
@@ -56,7 +70,7 @@ class Jpeg2000:
         """Return a frame's samples, at 2 to the power of `reduce` of its size, or those of a region of that."""
         head = jpeg2000(data)
         agree(head, layout)
-        return openjpeg(data, layout, head, reduce, region)
+        return openjpeg(data, layout, head, METHOD, reduce=reduce, region=region)
 
     def encode(self, samples: Samples, layout: Layout, options: Options) -> Encoded:
         """Return a code stream: reversible, or with the signal to noise ratio of the options."""
@@ -74,14 +88,21 @@ class Jpeg2000:
         return encoded(bytes(data), layout, METHOD, lossless=lossless)
 
 
-def openjpeg(data: Frame, layout: Layout, head: Head, reduce: int = 0, region: Region | None = None) -> Decoded:
-    """Return what OpenJPEG makes of a code stream; it brings values over the bounds back, as it should."""
+def openjpeg(  # noqa: PLR0913 - a frame, how it was coded, and what is wanted of it
+    data: Frame, layout: Layout, head: Head, method: str, *, reduce: int = 0, region: Region | None = None
+) -> Decoded:
+    """Return what OpenJPEG makes of a code stream; it brings values over the bounds back, as it should.
+
+    `method` is how it lost something, if it did.
+    """
     refuse(when=reduce > 0 and not REDUCES, hint="this imagecodecs reads no reduced resolution")
     small = reduced(layout, reduce)
     levels: dict[str, Any] = {"skipres": reduce} if reduce else {}
     with faults_of("OpenJPEG"):
         array = _decode(bytes(data[head.start :]), planar=False, numthreads=1, **levels)
-    return cropped(conformed(array, small, head.precision, lossy=reduce > 0, signed=head.signed), small, region)
+    lossy = head.process != REVERSIBLE
+    read = conformed(array, small, head.precision, lossy=lossy or reduce > 0, signed=head.signed)
+    return cropped(told(read, Changes(lost=method if lossy else None)), small, region)
 
 
 def reduced(layout: Layout, levels: int) -> Layout:
@@ -90,17 +111,16 @@ def reduced(layout: Layout, levels: int) -> Layout:
     return replace(layout, rows=layout.rows + half >> levels, columns=layout.columns + half >> levels)
 
 
-def cropped(samples: Samples, layout: Layout, region: Region | None) -> Decoded:
-    """Return a region of samples, and what has to be said of them; raise `BadInput` where it is not within them."""
+def cropped(read: Decoded, layout: Layout, region: Region | None) -> Decoded:
+    """Return a region of a frame, and what has to be said of them; raise `BadInput` where it is not within them."""
     part = region or Region(0, 0, layout.rows, layout.columns)
     if min(part) < 0 or part.row + part.rows > layout.rows or part.column + part.columns > layout.columns:
         raise BadInput(Reason.PIXELS_UNDECODABLE, "the region is not within the frame")
-    cut = samples[part.row : part.row + part.rows, part.column : part.column + part.columns]
+    cut = read.samples[part.row : part.row + part.rows, part.column : part.column + part.columns]
     photometric = "RGB" if layout.photometric in TRANSFORMED else None
     high = layout.bits_stored - 1
-    return Decoded(
-        samples=cut, changes=Changes(photometric=photometric, rows=part.rows, columns=part.columns, high_bit=high)
-    )
+    changes = Changes(photometric=photometric, rows=part.rows, columns=part.columns, high_bit=high)
+    return told(replace(read, samples=cut), changes)
 
 
 def encoded(data: bytes, layout: Layout, method: str, *, lossless: bool) -> Encoded:

@@ -13,7 +13,8 @@ from typing import Any
 import imagecodecs
 
 from farm.codecs import uids
-from farm.codecs.faults import PLAIN, admitted, agree, conformed, contiguous, faults_of, planar
+from farm.codecs.faults import PLAIN, admitted, agree, conformed, contiguous, faults_of, planar, told
+from farm.codecs.jpeg import METHOD
 from farm.codecs.streams import jpeg
 from farm.frames import bits
 from farm.frames.codec import Changes, Claim, Decoded, Encoded, Options
@@ -47,8 +48,8 @@ class JpegLossless:
         agree(head, layout)
         with faults_of(self.library):
             array = imagecodecs.jpeg8_decode(bytes(data), **_plain(layout))
-        samples = conformed(array, layout, head.precision, lossy=head.process != _LOSSLESS)
-        return Decoded(samples=samples, changes=Changes(high_bit=layout.bits_stored - 1))
+        lossy = head.process != _LOSSLESS
+        return told(conformed(array, layout, head.precision, lossy=lossy), Changes(lost=METHOD if lossy else None))
 
     def encode(self, samples: Samples, layout: Layout, options: Options) -> Encoded:
         """Return a frame by the first selection value, which both syntaxes allow."""

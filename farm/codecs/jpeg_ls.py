@@ -16,7 +16,7 @@ from typing import Any
 import imagecodecs
 
 from farm.codecs import uids
-from farm.codecs.faults import GREY, PLAIN, admitted, agree, conformed, contiguous, faults_of, lossy, planar
+from farm.codecs.faults import GREY, PLAIN, admitted, agree, conformed, contiguous, faults_of, lossy, planar, told
 from farm.codecs.streams import jpeg
 from farm.frames import bits
 from farm.frames.codec import Changes, Claim, Decoded, Encoded, Options
@@ -57,8 +57,8 @@ class JpegLs:
             array = imagecodecs.jpegls_decode(bytes(data))
         if layout.samples > 1 and head.interleave == _BY_PLANE and array.shape[0] == layout.samples:
             array = array.transpose(1, 2, 0)
-        samples = conformed(array, layout, head.precision, lossy=head.near > 0)
-        return Decoded(samples=samples, changes=Changes(high_bit=layout.bits_stored - 1))
+        lost = METHOD if head.near else None
+        return told(conformed(array, layout, head.precision, lossy=head.near > 0), Changes(lost=lost))
 
     def encode(self, samples: Samples, layout: Layout, options: Options) -> Encoded:
         """Return a frame, with the error of the options where the syntax allows one."""
@@ -72,7 +72,7 @@ class JpegLs:
         with faults_of(self.library):
             data = _without_spiff(bytes(_encode(pixels, near, **precision)))
         if near:
-            return Encoded(data=data, changes=lossy(METHOD, data, layout))
+            return Encoded(data=data, changes=lossy(METHOD, data, layout), error=near)
         return Encoded(data=data, changes=Changes(planar=planar(layout), high_bit=layout.bits_stored - 1))
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import imagecodecs
 
 from farm.codecs import jpeg, uids
-from farm.codecs.faults import GREY, PLAIN, admitted, agree, conformed, contiguous, faults_of, lossy, planar
+from farm.codecs.faults import GREY, PLAIN, admitted, agree, conformed, contiguous, faults_of, lossy, planar, told
 from farm.codecs.streams import Head, jpegxl
 from farm.errors import BadInput, Reason
 from farm.frames.codec import Changes, Claim, Decoded, Encoded, Options
@@ -37,8 +37,9 @@ class JpegXl:
     name: str = "jpegxl"
     library: str = "libjxl"
     device: str = "cpu"
-    decodes: tuple[str, ...] = (uids.JPEG_XL_LOSSLESS, uids.JPEG_XL)
+    decodes: tuple[str, ...] = (uids.JPEG_XL_LOSSLESS,)
     encodes: Mapping[str, Claim] = field(default_factory=lambda: _CLAIMS)
+    lossy: bool = False
 
     @property
     def version(self) -> str:
@@ -47,7 +48,7 @@ class JpegXl:
 
     def decode(self, data: Frame, layout: Layout) -> Decoded:
         """Return a frame's samples."""
-        return _decoded(bytes(data), layout)
+        return _decoded(bytes(data), layout, lossy=self.lossy)
 
     def encode(self, samples: Samples, layout: Layout, options: Options) -> Encoded:
         """Return a frame: lossless, or with the distance of the options."""
@@ -95,7 +96,7 @@ class JpegXlJpeg:
         try:
             inner = restored(data)
         except BadInput:
-            return _decoded(bytes(data), layout)
+            return _decoded(bytes(data), layout, lossy=True)
         return jpeg.CODEC.decode(inner, layout)
 
     def encode(self, samples: Samples, layout: Layout, options: Options) -> Encoded:
@@ -133,13 +134,14 @@ def _agree(data: Frame, layout: Layout) -> None:
     agree(Head(rows=rows, columns=columns, samples=layout.samples), layout)
 
 
-def _decoded(data: bytes, layout: Layout) -> Decoded:
+def _decoded(data: bytes, layout: Layout, *, lossy: bool) -> Decoded:
     _agree(data, layout)
     with faults_of("libjxl"):
         array = imagecodecs.jpegxl_decode(data, 0, numthreads=1)  # an animation may be a bomb
     colours = "RGB" if layout.samples > 1 and layout.photometric not in PLAIN else None
-    samples = conformed(array, layout, layout.bits_stored, lossy=True)
-    return Decoded(samples=samples, changes=Changes(photometric=colours, high_bit=layout.bits_stored - 1))
+    read = conformed(array, layout, 8 * array.dtype.itemsize, lossy=lossy)
+    return told(read, Changes(photometric=colours))
 
 
 CODEC, RECOMPRESSED = JpegXl(), JpegXlJpeg()
+READS_LOSSY = JpegXl(decodes=(uids.JPEG_XL,), lossy=True)

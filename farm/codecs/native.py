@@ -13,8 +13,8 @@ import numpy as np
 from farm.codecs import uids
 from farm.codecs.faults import PLAIN, admitted, planar
 from farm.dicom import syntaxes
-from farm.frames import native
-from farm.frames.codec import Changes, Claim, Decoded, Encoded, Options
+from farm.frames import bits, native
+from farm.frames.codec import Changes, Claim, Decoded, Doubt, Encoded, Options
 from farm.frames.encapsulated import Frame
 from farm.frames.layout import Layout, Order, Samples
 
@@ -53,10 +53,18 @@ class Native:
 
 def read(data: Frame, layout: Layout, order: Order = "little") -> Decoded:
     """Return the samples of a native frame."""
-    (samples,) = native.frames(data, layout, 1, order)
+    (flat,) = native.cells(data, layout, 1, order)
     after = native.unpacked(layout)
     changed = after.photometric if after.photometric != layout.photometric else None
-    return Decoded(samples=samples, changes=Changes(photometric=changed, high_bit=after.high_bit))
+    return valued(native.shaped(flat, layout), layout, Changes(photometric=changed, high_bit=after.high_bit))
+
+
+def valued(cells: Samples, layout: Layout, changes: Changes) -> Decoded:
+    """Return the values of a frame's cells, and whether something else stands in these."""
+    samples = bits.values(cells, layout)
+    if samples is not cells and bits.strays(cells, layout, shift=layout.high_bit + 1 - layout.bits_stored):
+        changes = changes.then(Changes(doubt=Doubt.BITS))
+    return Decoded(samples=samples, changes=changes)
 
 
 def write(samples: Samples, layout: Layout, order: Order = "little") -> Encoded:

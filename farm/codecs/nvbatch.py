@@ -13,8 +13,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from farm.codecs import htj2k, j2k_markers, jpeg2000, native, uids
+from farm.codecs import htj2k, j2k_markers, j2k_styles, jpeg2000, native, uids
 from farm.codecs.faults import agree
+from farm.codecs.j2k_styles import Numbers, Style
 from farm.codecs.nvlibrary import Coding, Library
 from farm.codecs.streams import jpeg2000 as head_of
 from farm.errors import BadInput
@@ -44,6 +45,8 @@ class Piece:
     made: Made | None = field(default=None, repr=False)
     exact: bool = True
     """The code stream's transform is reversible."""
+    coded: tuple[Style, Numbers] | None = None
+    """How the code stream is coded; None: it is a native frame."""
 
     @property
     def target(self) -> str:
@@ -59,7 +62,7 @@ def opened(frame: Frame, job: Job) -> Piece | None:
         head = head_of(frame)
         agree(head, job.layout)
         stream = bytes(frame[head.start :])
-        header = j2k_markers.read(stream)
+        header, coded = j2k_markers.read(stream), j2k_styles.read(stream)
     except BadInput:  # the processor's codecs say what is wrong with it
         return None
     samples = head.signed == job.layout.signed and (9 if head.signed else 1) <= head.precision <= job.layout.bits_stored
@@ -69,7 +72,7 @@ def opened(frame: Frame, job: Job) -> Piece | None:
     coloured = job.layout.samples == 1 or header.colours
     if not samples or refined or not coloured or header.high_throughput != (job.source in HT):
         return None
-    return Piece(stream, job, job.layout, exact=header.reversible)
+    return Piece(stream, job, job.layout, exact=header.reversible, coded=coded)
 
 
 def coding_of(job: Job, layout: Layout) -> Coding:
@@ -114,7 +117,9 @@ def _read(library: Library, pieces: Sequence[Piece]) -> None:
         layout = piece.job.layout
         if array is not None and array.shape == layout.shape and array.dtype == _type(layout):
             inside = array if piece.exact else array.clip(*layout.bounds)
-            _take(piece, jpeg2000.cropped(inside, layout, None))
+            method = htj2k.METHOD if piece.job.source in HT else jpeg2000.METHOD
+            read = Decoded(samples=inside, changes=Changes(lost=None if piece.exact else method))
+            _take(piece, jpeg2000.cropped(read, layout, None))
     for piece in pieces:
         if piece.job.source in NATIVE:
             decoded = NATIVE[piece.job.source].decode(piece.frame, piece.job.layout)

@@ -6,8 +6,10 @@ between, but native frames go up and native results come down. What it makes is 
 of the processor (`jpeg2000`, `htj2k`), and where it is lossless it is equal to the sample, though not to the byte.
 
 Nobody has to trust the device. What it is asked for the first time is tried on a small picture (`nvtrial`), what it
-writes is read back by its headers, and what is lossless is decoded again and compared. Whatever it does not do, or does
-not do right, is handed back (None), and the caller does it with the processor: a device may cost time, but no instance.
+writes is read back by its headers, and what is lossless is decoded again and compared. It reads code streams alone
+whose style its trials cover, and the first of each style is read by the processor as well. Whatever it does not do, or
+does not do right, is handed back (None), and the caller does it with the processor: a device may cost time, but no
+instance.
 Two things are not asked of it at all. HTJ2K with refinement passes it decodes to something else without any error, and
 no header tells of those passes: so it reads HTJ2K of OpenJPH alone, which writes none. And three components without a
 colour transform it might take for YCbCr.
@@ -28,7 +30,7 @@ from farm.codecs.nvtrial import Trials
 from farm.frames.codec import Claim
 from farm.frames.encapsulated import Frame
 from farm.frames.layout import Layout
-from farm.frames.work import Job
+from farm.frames.work import Job, WhyNot
 
 _LOSSLESS = Claim(bits=(8, 16), signed=True, colours=PLAIN)
 _LOSSY = Claim(bits=(8, 16), signed=True, colours=jpeg2000.LOSSY.colours, lossless=False)
@@ -118,6 +120,11 @@ class Device:
         for part in cut([_need(piece) for piece in able], self._budget):
             self._work(able[part])
         return [None if piece is None else piece.made for piece in pieces]
+
+    def why_not(self, frame: Frame, job: Job) -> WhyNot | None:
+        """Return why a frame was handed back, where its trials tell."""
+        piece = opened(frame, job) if serves(job) else None
+        return None if piece is None else self._trials.why_not(piece)
 
     def _admitted(self, frame: Frame, job: Job) -> Piece | None:
         """Return a frame that the device may be given."""

@@ -27,6 +27,7 @@ CODECS: Final[tuple[Codec, ...]] = (
     htj2k.CODEC,  # OpenJPH: three times as fast as OpenJPEG, where it is exact
     htj2k.READS_LOSSY,  # reads what htj2k.CODEC writes, and does not let values run over
     jpegxl.CODEC,
+    jpegxl.READS_LOSSY,  # a step over the bounds is no doubt there
     jpegxl.RECOMPRESSED,
     *video.FAMILIES,  # all frames in one stream; without PyAV they read and write nothing
 )

@@ -1,8 +1,10 @@
 """RLE Lossless: the byte planes of a frame as segments, each row packed by itself (PS3.5 annex G).
 
 A segment holds one byte of one sample of each pixel, the most significant first, so a frame of 16-bit RGB has six. What
-is packed are planes, whatever Planar Configuration says; it is written as 1. Single bits are packed as the bytes of
-their native frame. Colours stay what they are.
+is packed are planes, whatever Planar Configuration says; it is written as 1. Colours stay what they are.
+
+A single bit is padded to a byte (G.2), which undoes what Bits Allocated 1 says of it; so single bits are not written,
+and read in two forms: as a byte for each, and, as others have written them, as the bytes of their native frame.
 """
 
 from __future__ import annotations
@@ -18,8 +20,7 @@ import numpy as np
 from farm.codecs import native, uids
 from farm.codecs.faults import PLAIN, admitted, contiguous, faults_of, planar, refuse
 from farm.errors import BadInput, Reason
-from farm.frames import bits
-from farm.frames.codec import Changes, Claim, Decoded, Encoded, Options
+from farm.frames.codec import Changes, Claim, Decoded, Doubt, Encoded, Options
 from farm.frames.encapsulated import Frame
 from farm.frames.layout import SUBSAMPLED, Layout, Samples
 
@@ -27,7 +28,7 @@ _MOST = 64  # two bytes yield 128: less than that cannot fill the frame, and not
 _HEADER = struct.Struct("<16I")
 _decode: Callable[..., bytes | bytearray | memoryview] = imagecodecs.dicomrle_decode
 
-_CLAIMS = {uids.RLE: Claim(bits=(1, 32), signed=True, colours=PLAIN)}
+_CLAIMS = {uids.RLE: Claim(bits=(1, 32), signed=True, colours=PLAIN, allocated=8)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +49,21 @@ class Rle:
     def decode(self, data: Frame, layout: Layout) -> Decoded:
         """Unpack the planes into an array of the layout's size."""
         refuse(when=layout.photometric == SUBSAMPLED, hint="RLE holds a sample for every pixel")
-        single = layout.bits_allocated == 1
-        size = (layout.frame_bits + 7) // 8 if single else layout.size
+        least = (layout.frame_bits + 7) // 8  # of single bits, packed; of others this is all
         planes = layout.samples * layout.dtype.itemsize
         if len(data) < _HEADER.size or int.from_bytes(data[:4], "little") != planes:
             raise BadInput(Reason.PIXELS_UNDECODABLE, "the segments are not as many as samples and bits say")
-        if len(data) * _MOST < size:
-            raise BadInput(Reason.PIXEL_LENGTH, expected=size, found=len(data))
+        if len(data) * _MOST < least:
+            raise BadInput(Reason.PIXEL_LENGTH, expected=least, found=len(data))
         with faults_of(self.library):
-            flat = _decode(bytes(data), layout.dtype.newbyteorder("<"), out=bytearray(size))
-        if len(flat) != size:
-            raise BadInput(Reason.PIXEL_LENGTH, expected=size, found=len(flat))
-        if single:
-            return native.read(bytes(flat), layout)
+            flat = _decode(bytes(data), layout.dtype.newbyteorder("<"), out=bytearray(layout.size))
+        if len(flat) not in {layout.size, least}:
+            raise BadInput(Reason.PIXEL_LENGTH, expected=layout.size, found=len(flat))
+        if layout.bits_allocated == 1:
+            return native.read(bytes(flat), layout) if len(flat) < layout.size else _padded(flat, layout)
         raw = np.frombuffer(flat, layout.dtype).reshape(layout.samples, layout.rows, layout.columns)
         raw = raw[0] if layout.samples == 1 else raw.transpose(1, 2, 0)
-        samples = bits.values(raw, layout)
-        return Decoded(samples=samples, changes=Changes(high_bit=layout.bits_stored - 1))
+        return native.valued(raw, layout, Changes(high_bit=layout.bits_stored - 1))
 
     def encode(self, samples: Samples, layout: Layout, options: Options) -> Encoded:
         """Pack each plane."""
@@ -77,11 +76,15 @@ class Rle:
         return Encoded(data=header + b"".join(segments), changes=changes)
 
 
+def _padded(flat: bytes | bytearray | memoryview, layout: Layout) -> Decoded:
+    """Return single bits that have a byte each."""
+    cells = np.frombuffer(flat, layout.dtype).reshape(layout.shape)
+    doubt = Doubt.BITS if int(cells.max()) > 1 else None
+    return Decoded(samples=cells & 1, changes=Changes(high_bit=0, doubt=doubt))
+
+
 def _planes(samples: Samples, layout: Layout) -> list[Samples]:
-    """Return the planes to pack; that of single bits is their native frame, which may know no rows."""
-    if layout.bits_allocated == 1:
-        packed = np.packbits(samples.reshape(-1), bitorder="little")
-        return [packed.reshape(layout.rows, -1) if layout.columns % 8 == 0 else packed.reshape(1, -1)]
+    """Return the planes to pack."""
     size = layout.dtype.itemsize
     octets = contiguous(samples).view("u1").reshape(layout.rows, layout.columns, layout.samples, size)
     numbers = [(sample, octet) for sample in range(layout.samples) for octet in reversed(range(size))]

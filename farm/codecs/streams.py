@@ -15,6 +15,7 @@ from farm.frames.encapsulated import Frame
 
 _SOF = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 _SOS, _EOI = 0xDA, 0xD9
+_SOF0, _APP0, _APP14 = 0xC0, 0xE0, 0xEE
 _JP2, _J2K = b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51"
 _ENDS = b"\xff\xd9"
 _JXL, _JXL_BOXES = b"\xff\x0a", b"\0\0\0\x0cJXL "
@@ -34,6 +35,8 @@ class Head:
     """JPEG: the frame header's marker; JPEG 2000: 1 where the transform is reversible."""
     near: int = 0
     interleave: int = 0
+    rgb: bool | None = None
+    """JPEG: what it tells of three components, that they are red, green and blue, or luminance and chrominance."""
     start: int = 0
     """Where the code stream begins, behind the boxes of a JP2 file."""
 
@@ -41,10 +44,14 @@ class Head:
 def jpeg(data: Frame) -> Head:
     """Read the frame header of JPEG or JPEG-LS, and of the latter's scan what it may lose."""
     head: Head | None = None
+    told: dict[int, bytes] = {}
     for marker, body in _segments(data):
         if marker in _SOF and len(body) >= 6:
             rows, columns = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
             head = Head(rows=rows, columns=columns, samples=body[5], precision=body[0], process=marker)
+            told[_SOF0] = body[6:]
+        elif marker in {_APP0, _APP14}:
+            told.setdefault(marker, body)
         elif marker == _SOS and head is not None and len(body) >= 4:
             _whole(data)
             return Head(
@@ -55,8 +62,23 @@ def jpeg(data: Frame) -> Head:
                 process=head.process,
                 near=body[-3],
                 interleave=body[-2],
+                rgb=_rgb(told) if head.samples == 3 else None,
             )
     raise _bad()
+
+
+def _rgb(told: dict[int, bytes]) -> bool | None:
+    """Return what JPEG tells of its colours (T.871 section 6, T.872 section 6.5.3); None: nothing.
+
+    Chrominance alone is thinned out. JFIF knows no red, green and blue, and counts before Adobe's marker, which numbers
+    the transform that was made: none, or one to luminance and chrominance.
+    """
+    components, adobe = told[_SOF0], told.get(_APP14, b"")
+    if len({components[at : at + 1] for at in (1, 4, 7)}) > 1 or told.get(_APP0, b"")[:5] == b"JFIF\0":
+        return False
+    if adobe[:5] == b"Adobe" and len(adobe) >= 12 and adobe[11] < 2:
+        return adobe[11] == 0
+    return True if components[0:9:3] == b"RGB" else None
 
 
 def _segments(data: Frame) -> Iterator[tuple[int, bytes]]:

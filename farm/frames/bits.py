@@ -23,6 +23,27 @@ def values(raw: Samples, layout: Layout) -> Samples:
     return extended(raw >> shift, layout.bits_stored, layout)
 
 
+def strays(cells: Samples, layout: Layout, width: int = 0, shift: int = 0) -> bool:
+    """Tell whether cells hold something beside their values: neither zeros nor, above signed ones, copies of the sign.
+
+    A cell is the lowest `width` bits (0: all of its type), and its value stands `shift` bits up.
+    """
+    if not shift and _within(cells, layout):
+        return False
+    word = np.dtype(f"u{cells.dtype.itemsize}")
+    whole, kind = width or 8 * word.itemsize, word.type
+    plain = cells.view(word) & kind((1 << whole) - 1)
+    if shift and bool((plain & kind((1 << shift) - 1)).any()):
+        return True
+    value = plain >> kind(shift)
+    above = value >> kind(layout.bits_stored)
+    if not layout.signed:
+        return bool(above.any())
+    negative = (value >> kind(layout.bits_stored - 1)) & kind(1)
+    copies = negative * kind((1 << whole - shift - layout.bits_stored) - 1)
+    return bool(((above != 0) & (above != copies)).any())
+
+
 def extended(samples: Samples, bits: int, layout: Layout) -> Samples:
     """Return the lowest bits of samples as values of a layout's type, the sign extended from the highest of them."""
     word = np.dtype(f"u{max(samples.dtype.itemsize, layout.dtype.itemsize)}")

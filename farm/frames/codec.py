@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -18,11 +19,21 @@ from farm.frames.encapsulated import Frame
 from farm.frames.layout import Layout, Samples
 
 
+class Doubt(StrEnum):
+    """Why the samples of a frame may not be all that its bitstream says."""
+
+    BITS = "bits"
+    """Unused bits hold something that is in no sample: a padding value of all bits, as a rule."""
+    COLOURS = "colours"
+    """The bitstream tells of other colours than Photometric Interpretation."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
     """What attributes say from now on; None: what they said before.
 
     The method and the ratio are those of (0028,2114) and (0028,2112), for this frame alone; None: nothing was lost.
+    `lost` is the method by which something was lost before the frame was read, as its bitstream says.
     """
 
     photometric: str | None = None
@@ -34,6 +45,8 @@ class Changes:
     high_bit: int | None = None
     lossy_method: str | None = None
     lossy_ratio: float | None = None
+    lost: str | None = None
+    doubt: Doubt | None = None
 
     def apply(self, layout: Layout) -> Layout:
         """Return a layout with the changes made."""
@@ -42,10 +55,6 @@ class Changes:
     def then(self, later: Changes) -> Changes:
         """Return these changes followed by later ones."""
         return _followed(self, later)
-
-    def with_ratio(self, ratio: float | None) -> Changes:
-        """Return these changes with another ratio."""
-        return replace(self, lossy_ratio=ratio)
 
     def said(self) -> dict[str, Any]:
         """Return what is not None."""
@@ -73,10 +82,14 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoded:
-    """The bitstream of a frame, not padded, and what has to be said differently of its samples."""
+    """The bitstream of a frame, not padded, and what has to be said differently of its samples.
+
+    `error` is by how much a sample may differ when it comes back; None: the syntax bounds no error of a sample.
+    """
 
     data: bytes = field(repr=False)
     changes: Changes = field(default_factory=Changes)
+    error: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,17 +112,21 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What a codec writes in a transfer syntax: which Bits Stored and colours, if signed ones, if all comes back."""
+    """What a codec writes in a transfer syntax: which Bits Stored and colours, if signed ones, if all comes back.
+
+    `allocated` is the least Bits Allocated: above 1, it takes no single bits that share bytes.
+    """
 
     bits: tuple[int, int]
     signed: bool
     colours: tuple[str, ...]
     lossless: bool = True
+    allocated: int = 1
 
     def covers(self, layout: Layout) -> bool:
         """Tell whether samples of a layout can be written."""
         least, most = self.bits
-        bits = least <= layout.bits_stored <= most
+        bits = least <= layout.bits_stored <= most and layout.bits_allocated >= self.allocated
         return bits and layout.photometric in self.colours and (self.signed or not layout.signed)
 
 

@@ -31,13 +31,20 @@ def frames(
 
     `words`: the value is OW, so that in big endian single bits and bytes stand swapped in pairs (PS3.5 annex B).
     """
+    return (bits.values(shaped(flat, layout), layout) for flat in cells(data, layout, count, order, words=words))
+
+
+def cells(
+    data: Buffer, layout: Layout, count: int, order: Order = "little", *, words: bool = True
+) -> Iterator[Samples]:
+    """Yield the cells of each frame as they stand, one behind the other, unused bits and all; see `frames`."""
     expected = (layout.frame_bits * count + 7) // 8
     if len(data) < expected:
         raise BadInput(Reason.PIXEL_LENGTH, expected=expected, found=len(data))
     if layout.photometric == SUBSAMPLED and layout.columns % 2:
         raise BadInput(Reason.PIXELS_UNDECODABLE, "two pixels share their chrominance, and the columns are odd")
     swapped = words and order == "big" and layout.bits_allocated <= 8
-    return (_frame(data, layout, number, order, swapped=swapped) for number in range(count))
+    return (_cells(data, layout, number, order, swapped=swapped) for number in range(count))
 
 
 def pixel_data(
@@ -77,7 +84,7 @@ def joined(streams: Sequence[Frame], layout: Layout, count: int) -> list[Frame]:
     return pieces
 
 
-def _frame(data: Buffer, layout: Layout, number: int, order: Order, *, swapped: bool) -> Samples:
+def _cells(data: Buffer, layout: Layout, number: int, order: Order, *, swapped: bool) -> Samples:
     first = layout.frame_bits * number
     start, end = first // 8, (first + layout.frame_bits + 7) // 8
     if swapped:  # pairs of bytes: as many as hold the frame, from an even place on
@@ -89,15 +96,14 @@ def _frame(data: Buffer, layout: Layout, number: int, order: Order, *, swapped: 
     if layout.bits_allocated == 1:
         packed = np.frombuffer(data, "u1", end - start, start)
         flat = np.unpackbits(packed, count=first % 8 + layout.frame_bits, bitorder="little")[first % 8 :]
-        return flat.reshape(layout.shape).view(layout.dtype)
+        return flat.view(layout.dtype)
     ordered = layout.dtype.newbyteorder("<" if order == "little" else ">")
     raw: Samples = np.frombuffer(data, ordered, (end - start) // ordered.itemsize, start)
-    raw = raw.astype(layout.dtype, copy=False)
-    return bits.values(_shaped(raw, layout), layout)
+    return raw.astype(layout.dtype, copy=False)
 
 
-def _shaped(raw: Samples, layout: Layout) -> Samples:
-    """Return samples that stand as Planar Configuration says (PS3.3 C.7.6.3.1.3) in the shape of a frame."""
+def shaped(raw: Samples, layout: Layout) -> Samples:
+    """Return cells that stand as Planar Configuration says (PS3.3 C.7.6.3.1.3) in the shape of a frame."""
     if layout.photometric == SUBSAMPLED:  # Y1 Y2 Cb Cr (PS3.3 C.7.6.3.1.2)
         quads = raw.reshape(layout.rows, layout.columns // 2, 4)
         frame = np.empty(layout.shape, raw.dtype)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
 from farm.errors import BadInput
@@ -43,18 +44,28 @@ class Work:
     frames: Iterable[Frame] = field(repr=False)
 
 
+class WhyNot(StrEnum):
+    """Why a device was not given a frame that it was to read, where its trials tell."""
+
+    STYLE = "style"
+    """No trial shows that it knows how the frame is coded."""
+    DIFFERS = "differs"
+    """It read the first frame that was coded so otherwise than the processor."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """The new bitstream of each frame, in order, what has to be said differently, and what did the work.
 
     `codec` names libraries and versions, and the device where it is none of ours: `OpenJPH 0.26.3`. `handed_back`: a
-    device was to do it and did not.
+    device was to do it and did not; `why_not` tells why, where that is known.
     """
 
     streams: Sequence[Frame] = field(repr=False)
     changes: Changes
     codec: str
     handed_back: bool = False
+    why_not: WhyNot | None = None
 
 
 class Transcoder(Protocol):

@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias
 
 from farm.errors import BadInput, Reason, place_of
 from farm.frames.encapsulated import Frame
-from farm.frames.work import Job
+from farm.frames.work import Job, WhyNot
 from farm.transcoding.frames import Finder, Worked, codec_of, worked
 
 
@@ -41,6 +41,7 @@ class Done:
     outcome: Outcome
     codec: str = ""
     handed_back: bool = False
+    why_not: WhyNot | None = None
 
 
 class Bench(Protocol):

@@ -40,7 +40,8 @@ class DeviceBench:
                 yield Done(at=at, outcome=_worked(one), codec=self._device.codec)
         left = [at for at, one in enumerate(made) if one is None]
         for done in self._other.work([units[at] for at in left]):
-            yield replace(done, at=left[done.at])
+            unit = units[left[done.at]]
+            yield replace(done, at=left[done.at], why_not=self._device.why_not(unit.frame, unit.job))
 
 
 def with_device(index: int, memory_bytes: int, other: Bench) -> Bench:

@@ -17,9 +17,9 @@ from functools import lru_cache
 from typing import Any, Final
 
 from farm.errors import BadInput, Reason
-from farm.frames.codec import Changes, Options, Region
+from farm.frames.codec import Changes, Doubt, Options, Region
 from farm.frames.layout import Layout
-from farm.frames.work import Job
+from farm.frames.work import Job, WhyNot
 from farm.host.bench import Done, HostFault, Unit
 from farm.transcoding.frames import Worked
 
@@ -113,8 +113,8 @@ def of_done(done: Done, place: tuple[int, int]) -> dict[str, object]:
         return told | {"fault": where if _PLACE.fullmatch(where) else "Exception at unknown"}
     if isinstance(done.outcome, BadInput):
         return told | {"reason": done.outcome.reason, "hint": done.outcome.hint, "fields": done.outcome.fields}
-    changes = _told(done.outcome.changes)
-    return told | {"place": place, "changes": changes, "codec": done.codec, "handed_back": done.handed_back}
+    told |= {"place": place, "changes": _told(done.outcome.changes), "codec": done.codec}
+    return told | {"handed_back": done.handed_back, "why_not": done.why_not or ""}
 
 
 def done_of(told: object, units: dict[int, Unit], read: Callable[[int, int], bytes]) -> Done:
@@ -135,6 +135,7 @@ def done_of(told: object, units: dict[int, Unit], read: Callable[[int, int], byt
             "changes": dict(changes),
             "codec": codec,
             "handed_back": bool(handed_back),
+            "why_not": str(why),
             **rest,
         } if not rest and at in units:
             try:
@@ -143,8 +144,15 @@ def done_of(told: object, units: dict[int, Unit], read: Callable[[int, int], byt
                 raise Nonsense from None
             _check_length(length, units[at])
             worked = Worked(data=read(start, length), changes=said)
-            return Done(at=at, outcome=worked, codec=_matching(_TEXT, codec), handed_back=handed_back)
+            codec, reason = _matching(_TEXT, codec), _why_not(why)
+            return Done(at=at, outcome=worked, codec=codec, handed_back=handed_back, why_not=reason)
     raise Nonsense
+
+
+def _why_not(code: str) -> WhyNot | None:
+    if code not in {"", *WhyNot}:
+        raise Nonsense
+    return WhyNot(code) if code else None
 
 
 def most(unit: Unit) -> int:
@@ -174,7 +182,8 @@ def _changes(said: tuple[tuple[str, object], ...], layout: Layout) -> Changes:
     for name, value in said:
         if not _can_be(name, value):
             raise Nonsense
-    changes = Changes(**dict(said))  # type: ignore[arg-type]  # each was looked at
+    given = {name: Doubt(str(value)) if name == "doubt" else value for name, value in said}
+    changes = Changes(**given)  # type: ignore[arg-type]  # each was looked at
     try:
         changes.apply(layout)
     except BadInput:
@@ -188,7 +197,9 @@ def _told(changes: Changes) -> dict[str, Any]:
 
 
 def _can_be(name: str, value: object) -> bool:
-    if name in {"photometric", "lossy_method"}:
+    if name == "doubt":
+        return value in set(Doubt)
+    if name in {"photometric", "lossy_method", "lost"}:
         return isinstance(value, str) and _CODE.fullmatch(value) is not None
     if name == "lossy_ratio":
         return isinstance(value, int | float) and 0 <= value < 1 << 32

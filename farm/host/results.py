@@ -16,7 +16,7 @@ from typing import IO
 from farm.errors import BadInput, Reason, Unavailable
 from farm.frames.codec import Changes
 from farm.frames.encapsulated import Frame
-from farm.frames.work import Result
+from farm.frames.work import Result, WhyNot
 from farm.host.bench import Done
 from farm.transcoding.frames import Worked, together
 
@@ -34,6 +34,7 @@ class Gathered:
         self._kinds: dict[Changes, Changes] = {}
         self._codecs: dict[str, None] = {}
         self._handed_back = False
+        self._why_not: WhyNot | None = None
         self._error: BadInput | None = None
 
     @property
@@ -57,6 +58,7 @@ class Gathered:
         self._changes.append(self._kinds.setdefault(worked.changes, worked.changes))
         self._codecs[done.codec] = None
         self._handed_back |= done.handed_back
+        self._why_not = self._why_not or done.why_not
 
     def result(self) -> Result | BadInput:
         """Return what became of the instance; nothing can be added then."""
@@ -67,7 +69,13 @@ class Gathered:
         if self._error is not None:
             return self._error
         codec = ", ".join(self._codecs)
-        return Result(streams=self._pile.streams(), changes=changes, codec=codec, handed_back=self._handed_back)
+        return Result(
+            streams=self._pile.streams(),
+            changes=changes,
+            codec=codec,
+            handed_back=self._handed_back,
+            why_not=self._why_not,
+        )
 
 
 class Pile:

@@ -11,14 +11,15 @@ from collections.abc import Mapping
 
 from farm.frames import layout as layouts
 from farm.frames.codec import Changes
-from farm.frames.layout import Layout
+from farm.frames.work import Work
+from farm.transcoding import timing
 from farm.transcoding.plan import COSINE, MAY_LOSE, VIDEO
 
 IMAGE_TYPE, SOP_CLASS, SOP_INSTANCE = 0x00080008, 0x00080016, 0x00080018
+ICON = 0x00880200
+"""Icon Image Sequence, which may be absent (PS3.3 C.7.6.1)."""
 LOSSY, RATIO, METHOD = 0x00282110, 0x00282112, 0x00282114
 OFFSETS, LENGTHS = 0x7FE00001, 0x7FE00002
-RATES = frozenset({0x00082144, 0x00180040, 0x00181063})
-"""Recommended Display Frame Rate, Cine Rate, Frame Time: how fast the frames of an image follow each other."""
 LAYOUT = frozenset(
     {
         layouts.SAMPLES,
@@ -33,7 +34,7 @@ LAYOUT = frozenset(
         layouts.SIGN,
     }
 )
-WANTED = LAYOUT | RATES | {IMAGE_TYPE, SOP_CLASS, SOP_INSTANCE, LOSSY, RATIO, METHOD, OFFSETS, LENGTHS}
+WANTED = LAYOUT | timing.TAGS | {IMAGE_TYPE, SOP_CLASS, SOP_INSTANCE, LOSSY, RATIO, METHOD, ICON, OFFSETS, LENGTHS}
 VRS = {
     IMAGE_TYPE: "CS",
     SOP_INSTANCE: "UI",
@@ -44,8 +45,9 @@ VRS = {
     METHOD: "CS",
     OFFSETS: "OV",
     LENGTHS: "OV",
+    **timing.VRS,
 }
-INSERTED = tuple(sorted(VRS))
+INSERTED = tuple(sorted(VRS.keys() - timing.REPLACED))
 """What may have to be said that was not said before."""
 _METHODS = {  # PS3.3 C.7.6.1.1.5.1
     **dict.fromkeys(COSINE, b"ISO_10918_1"),
@@ -53,6 +55,13 @@ _METHODS = {  # PS3.3 C.7.6.1.1.5.1
     **{uid: b"ISO_14496_10" for uid in VIDEO if uid.split(".")[7] in {"102", "103", "104", "105", "106"}},
     **{uid: b"ISO_23008_2" for uid in VIDEO if uid.split(".")[7] in {"107", "108"}},
 }
+_MAY_HAVE_LOST = {"1.2.840.10008.1.2.4.112": b"ISO_18181_1"}
+"""Of these no bitstream tells; they lost something unless they say that they did not."""
+_NUMBERS = frozenset(
+    f"1.2.840.10008.5.1.4.1.1.{n}".encode() for n in ("30", "66.4", "66.7", "66.8", "77.1.5.6", "81.1", "82.1", "481.2")
+)
+"""Parametric Map; Segmentation, also as a label and a height map; coordinates of wide field ophthalmic photography;
+Ophthalmic Thickness Map; Corneal Topography Map; RT Dose."""
 _TEXT = 16  # characters of a DS
 
 
@@ -62,24 +71,17 @@ def lossy(syntax: str, values: Mapping[int, bytes]) -> bool:
     return syntax in COSINE or syntax in VIDEO or said == b"01" or (syntax in MAY_LOSE and said != b"00")
 
 
-def rate(values: Mapping[int, bytes]) -> float | None:
-    """Return the frames a second that a multi-frame image says it has (PS3.3 C.7.6.5); None where it says none."""
-    for tag in sorted(RATES):
-        try:
-            number = float(values.get(tag, b"").strip(b"\0 "))
-        except ValueError:
-            continue
-        if 0 < number < float("inf"):
-            return 1000 / number if tag == max(RATES) else number
-    return None
+def numbers(sop_class: bytes) -> bool:
+    """Tell whether the values of a SOP class's pixels are labels or quantities, which no error may touch."""
+    return sop_class.strip(b"\0 ") in _NUMBERS
 
 
-def said(values: Mapping[int, bytes], source: str, before: Layout, changes: Changes) -> dict[int, bytes | None]:
+def said(values: Mapping[int, bytes], work: Work, changes: Changes) -> dict[int, bytes | None]:
     """Return the new values of attributes, None for one that goes; what stays as it is, is not among them.
 
-    `values` are those of the instance, `before` the layout that they gave.
+    `values` are those of the instance, `changes` what came of the work on its frames.
     """
-    after = changes.apply(before)
+    after = changes.apply(work.job.layout)
     numbers: dict[int, int | None] = {
         layouts.ALLOCATED: after.bits_allocated,
         layouts.STORED: after.bits_stored,
@@ -90,7 +92,9 @@ def said(values: Mapping[int, bytes], source: str, before: Layout, changes: Chan
         tag: None if number is None else number.to_bytes(2, "little") for tag, number in numbers.items()
     }
     new[layouts.PHOTOMETRIC] = after.photometric.encode()
-    new |= _losses(values, source, changes)
+    new |= _losses(values, work, changes)
+    if work.job.options is not None and work.job.options.syntax in VIDEO:
+        new |= timing.filmed(values, work.job.options.rate)
     return {tag: value for tag, value in new.items() if _differs(values.get(tag), value)}
 
 
@@ -100,18 +104,41 @@ def derived(values: Mapping[int, bytes], instance: str) -> dict[int, bytes | Non
     return {IMAGE_TYPE: b"\\".join([b"DERIVED", *rest]), SOP_INSTANCE: instance.encode()}
 
 
-def _losses(values: Mapping[int, bytes], source: str, changes: Changes) -> dict[int, bytes | None]:
-    """Return what has to be said of losses: those of this time behind the earlier ones."""
-    before = values.get(LOSSY, b"").strip(b"\0 ")
-    if changes.lossy_method is None:
-        if source not in _METHODS or before == b"01":
-            return {}
-        return {LOSSY: b"01", METHOD: values.get(METHOD, b"").strip(b"\0 ") or _METHODS[source]}
-    ratio = f"{changes.lossy_ratio or 1:.2f}"[:_TEXT].encode()
-    earlier = {tag: values.get(tag, b"").strip(b"\0 ") if before == b"01" else b"" for tag in (RATIO, METHOD)}
-    now = {RATIO: ratio, METHOD: changes.lossy_method.encode()}
-    both = {tag: b"\\".join([earlier[tag], value] if earlier[tag] else [value]) for tag, value in now.items()}
-    return {LOSSY: b"01", **both}
+def _losses(values: Mapping[int, bytes], work: Work, changes: Changes) -> dict[int, bytes | None]:
+    """Return what has to be said of losses: those that the source came with, then those of this time.
+
+    What it tells of its own is left as it stands, but for what it leaves out.
+    """
+    told = values.get(LOSSY, b"").strip(b"\0 ")
+    ratio, method = (values.get(tag, b"").strip(b"\0 ") if told == b"01" else b"" for tag in (RATIO, METHOD))
+    lost = _method(work.job.source, told, changes)
+    if lost:
+        method = method or lost
+        ratio = ratio or (b"" if b"\\" in method else _ratio(_came_at(work)))
+    if changes.lossy_method is not None:
+        ratio = b"\\".join(filter(None, (ratio, _ratio(changes.lossy_ratio or 1))))
+        method = b"\\".join(filter(None, (method, changes.lossy_method.encode())))
+    elif not lost:
+        return {}
+    said: dict[int, bytes | None] = {tag: value for tag, value in ((RATIO, ratio), (METHOD, method)) if value}
+    return said | {LOSSY: b"01"}
+
+
+def _method(source: str, told: bytes, changes: Changes) -> bytes:
+    """Return how the source lost something, as its frames or its transfer syntax say; nothing where it did not."""
+    if changes.lost:
+        return changes.lost.encode()
+    return _METHODS.get(source, b"") or (_MAY_HAVE_LOST.get(source, b"") if told != b"00" else b"")
+
+
+def _came_at(work: Work) -> float:
+    """Return how many times smaller the frames came than their samples are."""
+    return work.job.layout.size * work.job.count / max(1, sum(map(len, work.frames)))
+
+
+def _ratio(ratio: float) -> bytes:
+    """Return a ratio as a DS: to a hundredth, or to two digits where that would be nothing."""
+    return f"{ratio:{'.2f' if ratio >= 0.1 else '.2g'}}"[:_TEXT].encode()
 
 
 def _differs(old: bytes | None, new: bytes | None) -> bool:

@@ -21,14 +21,14 @@ from farm.dicom.grammar import Plan as WalkPlan
 from farm.dicom.splice import Onlooker, Walk
 from farm.errors import BadInput, Reason
 from farm.frames import layout as layouts
-from farm.frames.codec import Claim, Codec, Options, Region
+from farm.frames.codec import Claim, Codec, Doubt, Options, Region
 from farm.frames.layout import SUBSAMPLED, Layout
 from farm.frames.work import Job, Result, Work
-from farm.transcoding import attributes, pixels
+from farm.transcoding import attributes, frametypes, pixels, timing
 from farm.transcoding.attributes import LENGTHS, OFFSETS, VRS
 from farm.transcoding.frames import rewriter_of
 from farm.transcoding.pixels import Pixels
-from farm.transcoding.plan import VIDEO, Action, Case, Plan, plan
+from farm.transcoding.plan import VIDEO, Action, Case, Frames, Plan, plan
 from farm.transcoding.targets import Wanted
 
 _DECODED = {SUBSAMPLED: "YBR_FULL", **dict.fromkeys(("YBR_RCT", "YBR_ICT", "XYB", "YBR_PARTIAL_420"), "RGB")}
@@ -61,6 +61,12 @@ class Looked:
     """The Extended Offset Table."""
     overlaid: bool
     """An overlay stands in unused bits of the samples."""
+    fault: BadInput | None
+    """What is wrong with what describes the frames, where they have no layout."""
+    icon: bool
+    """Its icon is compressed."""
+    deeper: bool
+    """So is another image, within a sequence that stays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +77,7 @@ class Ready:
     looked: Looked
     source: str
     plan: Plan
+    case: Case
     work: Work | None
     loses: bool
     """The pixels will be others afterwards, so the instance needs a new UID."""
@@ -84,31 +91,40 @@ class Made:
     syntax: str
 
 
-def prepare(parts: Parts, source: str, wanted: Wanted, blank: Sequence[Region] = ()) -> Ready:
+def prepare(  # noqa: PLR0913 - what is looked at, and what is wanted of it
+    parts: Parts,
+    source: str,
+    wanted: Wanted,
+    blank: Sequence[Region] = (),
+    *,
+    sop_class: bytes = b"",
+    frame_bytes: int = layouts.FRAME_LIMIT,
+) -> Ready:
     """Look at a data set in the transfer syntax `source` and decide what becomes of its frames.
 
+    `sop_class` counts where the data set does not say it; `frame_bytes` is the most that a frame's samples may take.
     Raise `BadInput` where it is refused: see `farm.transcoding.plan.RULES`.
     """
-    looked = look(parts)
-    icon = _ICON in parts.head
-    claim = None if icon else _claim(wanted.syntax or source, looked.layout)
+    looked = look(parts, frame_bytes)
+    claim = _claim(wanted.syntax or source, looked)
     codec = _codec(registry.decoder, source)
     case = Case(
         source=source,
         target=wanted.syntax,
         redacting=bool(blank),
-        frames=looked.layout is not None and not looked.overlaid,
+        frames=_frames(parts, looked),
+        doubt=Doubt.BITS if looked.overlaid else None,
+        icon=looked.deeper,
+        numbers=attributes.numbers(looked.values.get(attributes.SOP_CLASS, b"") or sop_class),
         lossy=attributes.lossy(source, looked.values),
         readable=codec is not None,
         writable=claim is not None,
-        rewritable=not icon and rewriter_of(source, wanted.syntax, registry.decoder, registry.encoder) is not None,
+        rewritable=rewriter_of(source, wanted.syntax, registry.decoder, registry.encoder) is not None,
         loses=claim is not None and not claim.lossless,
         again=wanted.again,
         refuse=wanted.refuse,
     )
-    decided = plan(case)
-    if decided.action is Action.REFUSE:
-        raise BadInput(Reason.CODEC_ABSENT, decided.why)
+    decided = _decided(case)
     work = None
     if decided.action is not Action.COPY:
         options = replace(wanted.options, syntax=decided.target)
@@ -116,44 +132,64 @@ def prepare(parts: Parts, source: str, wanted: Wanted, blank: Sequence[Region] =
         if work is not None and blank:
             work = replace(work, job=replace(work.job, blank=tuple(blank)))
     loses = decided.action is Action.ENCODE and case.loses
-    return Ready(parts=parts, looked=looked, source=source, plan=decided, work=work, loses=loses)
+    return Ready(parts=parts, looked=looked, source=source, plan=decided, case=case, work=work, loses=loses)
+
+
+def doubted(ready: Ready, doubt: Doubt) -> Ready:
+    """Return an instance decided on anew: its frames were read, and hold what would be lost. They stay as they are.
+
+    Raise `BadInput` where it is refused for that.
+    """
+    case = ready.case._replace(doubt=doubt)
+    return replace(ready, plan=_decided(case), case=case, work=None, loses=False)
+
+
+def _decided(case: Case) -> Plan:
+    decided = plan(case)
+    if decided.reason is not None:
+        raise BadInput(decided.reason, decided.why)
+    return decided
 
 
 def finish(ready: Ready, result: Result | None, instance: str = "") -> Made:
     """Return the data set with what became of its frames; `instance`: the SOP Instance UID that it has from now on."""
     parts, looked = ready.parts, ready.looked
     new: dict[int, bytes | None] = attributes.derived(looked.values, instance) if ready.loses else {}
+    inner = frametypes.derived(parts.head) if ready.loses else []
     if result is None or ready.work is None:
         return Made(
-            segments=[edited(parts.head, looked, new), *pixels.unchanged(parts.pixels), *parts.tail],
+            segments=[edited(parts.head, looked, new, inner), *pixels.unchanged(parts.pixels), *parts.tail],
             syntax=ready.plan.target,
         )
-    new |= attributes.said(looked.values, ready.source, ready.work.job.layout, result.changes)
+    new |= attributes.said(looked.values, ready.work, result.changes)
+    if looked.icon:  # its pixels would be in another transfer syntax than the instance
+        new[attributes.ICON] = None
     after = result.changes.apply(ready.work.job.layout)
     element, tables = pixels.element(result.streams, ready.plan.target, after, looked.count)
     for tag, value in zip((OFFSETS, LENGTHS), tables or (None, None), strict=True):
         if value is not None or tag in looked.spans:
             new[tag] = value
-    return Made(segments=[edited(parts.head, looked, new), *element, *parts.tail], syntax=ready.plan.target)
+    return Made(segments=[edited(parts.head, looked, new, inner), *element, *parts.tail], syntax=ready.plan.target)
 
 
-def look(parts: Parts) -> Looked:
-    """Return what the elements before Pixel Data say."""
+def look(parts: Parts, frame_bytes: int = layouts.FRAME_LIMIT) -> Looked:
+    """Return what the elements before Pixel Data say; there is no layout of frames that are larger than may be."""
     marking = _Marking()
     walk = Walk(parts.head, _looking(), marking)
     walk.run(0, len(parts.head))
     spans = {span.tag: span for span in reversed(walk.notes)}
     values = {tag: parts.head[span.value : span.end] for tag, span in spans.items() if tag < PIXEL_DATA}
     places = {attributes.INSERTED[new[0]]: at for at, end, new in walk.edits if at == end}
-    layout, count = None, 0
+    layout, count, fault = None, 0, None
     if parts.pixels is not None:
-        count = _count(values.get(layouts.FRAMES, b""))
         try:
-            layout = layouts.read(values) if count else None
-        except BadInput:
-            layout = None
+            count = _count(values.get(layouts.FRAMES, b""))
+            layout = layouts.read(values, limit=frame_bytes)
+        except BadInput as error:
+            fault = error
     overlaid = any(_hidden(group << 16, values) for group in range(0x6000, 0x6020, 2))
-    table = spans.get(OFFSETS)
+    table, icon = spans.get(OFFSETS), spans.get(attributes.ICON)
+    start, end = (icon.start, icon.end) if icon else (0, 0)
     return Looked(
         values=values,
         spans=spans,
@@ -162,7 +198,18 @@ def look(parts: Parts) -> Looked:
         count=count,
         offsets=parts.head[table.value : table.end] if table else b"",
         overlaid=overlaid,
+        fault=fault,
+        icon=parts.head.find(_ICON, start, end) >= 0,
+        deeper=parts.head.find(_ICON, 0, start) >= 0 or parts.head.find(_ICON, end) >= 0,
     )
+
+
+def _frames(parts: Parts, looked: Looked) -> Frames:
+    if parts.pixels is None:
+        return Frames.NONE
+    if looked.fault is None:
+        return Frames.SOUND
+    return Frames.LARGE if looked.fault.reason is Reason.PIXELS_TOO_LARGE else Frames.UNDESCRIBED
 
 
 def _hidden(group: int, values: Mapping[int, bytes]) -> bool:
@@ -171,9 +218,9 @@ def _hidden(group: int, values: Mapping[int, bytes]) -> bool:
     return embedded(bits_allocated=allocated, position=position, has_data=group | 0x3000 in values)
 
 
-def edited(head: bytes, looked: Looked, new: dict[int, bytes | None]) -> bytes:
-    """Return the head with new values of attributes; None: without it."""
-    edits: list[Edit] = []
+def edited(head: bytes, looked: Looked, new: dict[int, bytes | None], inner: Sequence[Edit] = ()) -> bytes:
+    """Return the head with new values of attributes (None: without it), and edits within its sequences."""
+    edits: list[Edit] = list(inner)
     inserted: dict[int, bytes] = {}
     for tag, value in sorted(new.items()):
         element = b"" if value is None else EXPLICIT.element(tag, VRS[tag], value)
@@ -206,16 +253,18 @@ def allocated(head: bytes) -> int:
 
 
 def _count(value: bytes) -> int:
-    """Return Number of Frames: 1 where it is absent, 0 where it is no number that can be true."""
+    """Return Number of Frames, 1 where it is absent; raise `BadInput` where it is no number that can be true."""
     text = value.strip(b"\0 ")
     number = int(text) if text.isdigit() else int(not text)
-    return number if number < _MOST_FRAMES else 0
+    if not 0 < number < _MOST_FRAMES:
+        raise BadInput(Reason.PIXELS_UNDECODABLE, "the number of frames cannot be true")
+    return number
 
 
-def _claim(syntax: str, layout: Layout | None) -> Claim | None:
+def _claim(syntax: str, looked: Looked) -> Claim | None:
     """Return what a codec claims of a syntax, where it covers the samples once they are decoded."""
-    writer = _codec(registry.encoder, syntax)
-    if writer is None or layout is None:
+    writer, layout = _codec(registry.encoder, syntax), looked.layout
+    if writer is None or layout is None or (syntax in VIDEO and not timing.films(looked.values)):
         return None
     decoded = replace(layout, photometric=_DECODED.get(layout.photometric, layout.photometric))
     claim = writer.encodes[syntax]
@@ -234,7 +283,7 @@ def work_of(parts: Parts, source: str, looked: Looked, options: Options | None, 
     if parts.pixels is None or looked.layout is None:
         return None
     if options is not None:
-        options = replace(options, rate=attributes.rate(looked.values) or options.rate)
+        options = replace(options, rate=timing.rate(looked.values) or options.rate)
     count = 1 if source in VIDEO else looked.count
     given = pixels.frames_of(parts.pixels, source, looked.layout, count, looked.offsets)
     job = Job(source=given.syntax, layout=given.layout, count=looked.count, options=options, prove=prove)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from farm.errors import BadInput, Reason
-from farm.frames import layout
 from farm.transcoding.dataset import work_of
 
 if TYPE_CHECKING:
@@ -19,7 +17,6 @@ def decoding(one: Opened) -> Work | None:
     Raise `BadInput` where what describes them cannot be true, or Pixel Data is too short.
     """
     parts, looked = one.ready.parts, one.ready.looked
-    if parts.pixels is not None and looked.layout is None:
-        layout.read(looked.values)
-        raise BadInput(Reason.PIXELS_UNDECODABLE, "the number of frames cannot be true")
+    if looked.fault is not None:
+        raise looked.fault
     return work_of(parts, one.source.syntax.uid, looked, None)

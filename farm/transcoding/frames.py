@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from farm.errors import BadInput, Reason
@@ -47,11 +48,17 @@ def _rewritten(frame: Frame, job: Job, rewriter: Rewriter) -> Worked:
 def together(changes: Sequence[Changes]) -> Changes:
     """Return the changes of all frames of an instance: the same of each, and the mean of the ratios.
 
-    Raise `BadInput` where frames differ in what an attribute can say only once.
+    What was lost before, or is in doubt, of one frame is so of the instance. Raise `BadInput` where frames differ in
+    what an attribute can say only once.
     """
     ratios = [one.lossy_ratio for one in changes if one.lossy_ratio is not None]
-    ratio = round(len(ratios) / sum(1 / each for each in ratios), 2) if ratios else None
-    alike = {one.with_ratio(ratio if one.lossy_ratio is not None else None) for one in set(changes)}
+    ratio = len(ratios) / sum(1 / each for each in ratios) if ratios else None
+    kinds = dict.fromkeys(changes)
+    lost = next((one.lost for one in kinds if one.lost), None)
+    doubt = next((one.doubt for one in kinds if one.doubt), None)
+    alike = {
+        replace(one, lossy_ratio=None if one.lossy_ratio is None else ratio, lost=lost, doubt=doubt) for one in kinds
+    }
     if len(alike) != 1:
         raise BadInput(Reason.PIXELS_UNDECODABLE, "the frames are not of one kind")
     return alike.pop()

@@ -63,13 +63,17 @@ class Transcoded:
 def opened(data: Data, wanted: Wanted, limits: Limits) -> Opened:
     """Look at an instance and decide; raise `BadInput` where it cannot be read, or is refused."""
     source = part10.parse(data, limits)
-    ready = dataset.prepare(_parts(source), source.syntax.uid, wanted)
+    ready = dataset.prepare(
+        _parts(source), source.syntax.uid, wanted, sop_class=source.sop_class, frame_bytes=limits.frame_bytes
+    )
     return Opened(data=data, source=source, ready=ready, wanted=wanted)
 
 
 def finished(one: Opened, result: Result | None, deflate: Callable[[list[Frame]], bytes]) -> Transcoded:
-    """Return the file; `result` is what came of `one.work`."""
+    """Return the file; `result` is what came of `one.work`. Raise `BadInput` where it is refused after all."""
     ready, source = one.ready, one.source
+    if result is not None and result.changes.doubt is not None:
+        ready, result = dataset.doubted(ready, result.changes.doubt), None
     plan = ready.plan
     segments: list[Frame] = [memoryview(one.data)]
     if plan.target != source.syntax.uid or plan.action is not Action.COPY:

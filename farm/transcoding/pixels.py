@@ -7,7 +7,9 @@ where they do not (big endian, single bits that share bytes).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from farm.dicom import syntaxes
 from farm.dicom.elements import EXPLICIT, PIXEL_DATA, UNDEFINED
@@ -92,17 +94,22 @@ class _Slices:
 
 
 class _Rewritten:
-    """Native frames in big endian, or of single bits that share bytes: little endian, each by itself."""
+    """Native frames in big endian, or of single bits that share bytes: little endian, each by itself.
+
+    But for that their cells stay as they are, with whatever stands in unused bits.
+    """
 
     def __init__(self, pixels: Pixels, layout: Layout, count: int) -> None:
         view = memoryview(pixels.data)[pixels.start : pixels.end]
-        self.layout = replace(native.unpacked(layout), planar=0)
-        self._view, self._as_is, self._count = view, layout, count
+        self.layout = layout
+        self._view, self._count = view, count
         self._order, self._words = pixels.order, pixels.vr != "OB"
 
     def __iter__(self) -> Iterator[Frame]:
-        arrays = native.frames(self._view, self._as_is, self._count, self._order, words=self._words)
-        return (b"".join(native.pixel_data([samples], self.layout)) for samples in arrays)
+        frames = native.cells(self._view, self.layout, self._count, self._order, words=self._words)
+        if self.layout.bits_allocated == 1:
+            return (np.packbits(cells, bitorder="little").tobytes() for cells in frames)
+        return (cells.astype(cells.dtype.newbyteorder("<"), copy=False).tobytes() for cells in frames)
 
 
 def unchanged(pixels: Pixels | None) -> list[Frame]:

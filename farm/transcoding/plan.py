@@ -17,6 +17,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from farm.dicom import syntaxes
+from farm.errors import Reason
+from farm.frames.codec import Doubt
 
 _UID = "1.2.840.10008.1.2."
 NATIVE = frozenset(
@@ -38,19 +40,34 @@ class Action(StrEnum):
     REFUSE = "refuse"
 
 
+class Frames(StrEnum):
+    """What an instance has of frames, as far as that can be told without reading any."""
+
+    SOUND = "sound"
+    NONE = "none"
+    UNDESCRIBED = "undescribed"
+    """What describes them cannot be true."""
+    LARGE = "large"
+    """Their samples take more bytes than they may."""
+
+
 class Case(NamedTuple):
     """An instance and what is wanted of it. All that `RULES` look at.
 
-    `source` and `target` are transfer syntax UIDs; an empty target: whatever it has. `frames`: it has any, and what
-    describes them can be true. `lossy`: something was lost already, as its syntax or its attributes say. `readable`: a
-    codec reads the source. `writable`: a codec writes the target, and it can hold these samples. `rewritable`: the
-    bitstreams can be rewritten. `loses`: the target loses something.
+    `source` and `target` are transfer syntax UIDs; an empty target: whatever it has. `doubt`: its samples are not all
+    that its frames say; mostly it shows only when these are read. `icon`: another image within it is in its transfer
+    syntax and stays. `numbers`: its values are labels or quantities. `lossy`: something was lost already, as its syntax
+    or its attributes say. `readable`: a codec reads the source. `writable`: a codec writes the target, and it can hold
+    these samples. `rewritable`: the bitstreams can be rewritten. `loses`: the target loses something.
     """
 
     source: str
     target: str
     redacting: bool
-    frames: bool = True
+    frames: Frames = Frames.SOUND
+    doubt: Doubt | None = None
+    icon: bool = False
+    numbers: bool = False
     lossy: bool = False
     readable: bool = True
     writable: bool = True
@@ -61,11 +78,12 @@ class Case(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """One line of the table."""
+    """One line of the table; with a `reason`, what is copied by it is refused where that is asked for."""
 
     when: Callable[[Case], bool]
     action: Action
     why: str
+    reason: Reason | None = None
 
 
 def _same(case: Case) -> bool:
@@ -74,37 +92,87 @@ def _same(case: Case) -> bool:
 
 RULES: tuple[Rule, ...] = (
     # Without frames there is nothing to code; what cannot be described cannot be redacted either.
-    Rule(lambda case: not case.frames and not case.redacting, Action.COPY, "it has no frames that can be coded"),
-    Rule(lambda case: not case.frames, Action.REFUSE, "it has no frames that can be redacted"),
-    # Redacting needs the samples, and a way to write them again; how, `plan` chooses.
-    Rule(lambda case: case.redacting and not case.readable, Action.REFUSE, "no codec reads it, so nothing is blanked"),
+    Rule(lambda case: case.frames is Frames.NONE and not case.redacting, Action.COPY, "it has no Pixel Data"),
+    Rule(
+        lambda case: case.redacting and case.frames is not Frames.SOUND,
+        Action.REFUSE,
+        "it has no frames that can be redacted",
+        Reason.CODEC_ABSENT,
+    ),
+    # Redacting needs the samples, all of them, and a way to write them again; how, `plan` chooses.
+    Rule(
+        lambda case: case.redacting and not case.readable,
+        Action.REFUSE,
+        "no codec reads it, so nothing is blanked",
+        Reason.CODEC_ABSENT,
+    ),
+    Rule(
+        lambda case: case.redacting and (case.doubt is not None or case.icon),
+        Action.REFUSE,
+        "what is to be blanked may be seen elsewhere in it",
+        Reason.PIXELS_UNDECODABLE,
+    ),
     Rule(lambda case: case.redacting, Action.ENCODE, "regions are blanked"),
     Rule(_same, Action.COPY, "its frames are in that transfer syntax already"),
+    # What nobody can make sense of stays as it is.
+    Rule(
+        lambda case: case.frames is Frames.UNDESCRIBED,
+        Action.COPY,
+        "what describes its frames cannot be true",
+        Reason.PIXELS_UNDECODABLE,
+    ),
+    Rule(
+        lambda case: case.frames is Frames.LARGE,
+        Action.COPY,
+        "its frames are larger than the limit",
+        Reason.PIXELS_TOO_LARGE,
+    ),
+    Rule(lambda case: case.icon, Action.COPY, "an image within it has its transfer syntax", Reason.CODEC_ABSENT),
     Rule(lambda case: case.rewritable, Action.REWRITE, "the same coded picture fits into the other syntax"),
     # Video is one stream for all frames: it is taken apart only by those who ask for another video, or for frames.
     Rule(lambda case: case.source in VIDEO and not case.again, Action.COPY, "video is passed on"),
     Rule(lambda case: case.lossy and case.loses and not case.again, Action.COPY, "it was lossy already"),
-    # What cannot be had in the target stays as it is, or is refused.
-    Rule(lambda case: not (case.readable and case.writable) and case.refuse, Action.REFUSE, "no codec can do it"),
-    Rule(lambda case: not case.readable, Action.COPY, "no codec reads it"),
-    Rule(lambda case: not case.writable, Action.COPY, "the transfer syntax cannot hold it"),
+    # A label or a dose that is almost right is wrong.
+    Rule(lambda case: case.numbers and case.loses, Action.COPY, "its values are no picture"),
+    # What would be lost without a word stays where it is.
+    Rule(
+        lambda case: case.doubt is Doubt.BITS,
+        Action.COPY,
+        "something stands in unused bits of its samples",
+        Reason.PIXELS_UNDECODABLE,
+    ),
+    Rule(
+        lambda case: case.doubt is Doubt.COLOURS,
+        Action.COPY,
+        "its attributes and its frames tell of different colours",
+        Reason.PIXELS_UNDECODABLE,
+    ),
+    # What cannot be had in the target stays as it is too.
+    Rule(lambda case: not case.readable, Action.COPY, "no codec reads it", Reason.CODEC_ABSENT),
+    Rule(lambda case: not case.writable, Action.COPY, "the transfer syntax cannot hold it", Reason.CODEC_ABSENT),
     Rule(lambda _: True, Action.ENCODE, "it is encoded"),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is done with the frames, the transfer syntax that they have afterwards, and the rule that says so."""
+    """What is done with the frames, the transfer syntax that they have afterwards, and the rule that says so.
+
+    `reason`: why it is refused, where it is.
+    """
 
     action: Action
     target: str
     why: str
+    reason: Reason | None = None
 
 
 def plan(case: Case) -> Plan:
     """Return what is to be done with an instance."""
     rule = next(rule for rule in RULES if rule.when(case))
-    return Plan(action=rule.action, target=_target(case, rule.action), why=rule.why)
+    refused = rule.reason is not None and (case.refuse or rule.action is Action.REFUSE)
+    action = Action.REFUSE if refused else rule.action
+    return Plan(action=action, target=_target(case, action), why=rule.why, reason=rule.reason if refused else None)
 
 
 def _target(case: Case, action: Action) -> str:
@@ -118,7 +186,7 @@ def _target(case: Case, action: Action) -> str:
     if action is Action.COPY:
         return _copied(case)
     target = case.target or case.source
-    lost = case.lossy and case.loses and not case.again
+    lost = case.loses and (case.numbers or (case.lossy and not case.again))
     retired = target in {syntaxes.IMPLICIT_LITTLE, syntaxes.EXPLICIT_BIG}  # what is written is explicit little endian
     return target if case.writable and not lost and not retired else syntaxes.EXPLICIT_LITTLE
 

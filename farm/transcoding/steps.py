@@ -1,7 +1,8 @@
 """The steps of work on a frame: decode, blank, encode, and the proof that nothing was lost.
 
-The proof is made on every frame that a lossless syntax is written for: what was encoded is decoded again, and every
-sample compared. A codec that errs on one frame in a million costs that instance an error instead of its truth.
+The proof is made on every frame: what was encoded is decoded again, and where the syntax is lossless every sample
+compared; where it bounds what a sample may lose (JPEG-LS), every error is held against that. A codec that errs on one
+frame in a million costs that instance an error instead of its truth.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def finished(decoded: Decoded, job: Job, decoder: Finder, encoder: Finder) -> Wo
     encoded = writer.encode(samples, layout, job.options)
     if job.prove:
         back = decoder(job.options.syntax).decode(encoded.data, encoded.changes.apply(layout)).samples
-        if back.shape != samples.shape or (writer.encodes[job.options.syntax].lossless and not same(back, samples)):
+        error = 0 if writer.encodes[job.options.syntax].lossless else encoded.error
+        if back.shape != samples.shape or (error is not None and not near(back, samples, error)):
             raise BadInput(Reason.PIXELS_DIFFER)
     return Worked(data=encoded.data, changes=decoded.changes.then(encoded.changes))
 
@@ -50,6 +52,14 @@ def same(first: Samples, second: Samples) -> bool:
         return np.array_equal(first, second)
     # One lies by pixel and the other by plane: numpy would go by pixels, three samples at a time.
     return all(np.array_equal(first[..., plane], second[..., plane]) for plane in range(first.shape[2]))
+
+
+def near(first: Samples, second: Samples, error: int) -> bool:
+    """Tell whether no sample of two frames of one shape differs by more than an error; 0: by nothing."""
+    if not error:
+        return same(first, second)
+    pairs = zip(first, second, strict=True)  # row by row: a difference of whole frames takes their room again
+    return all(int((np.maximum(one, two) - np.minimum(one, two)).max()) <= error for one, two in pairs)
 
 
 def blanked(samples: Samples, regions: Sequence[Region], layout: Layout) -> Samples:

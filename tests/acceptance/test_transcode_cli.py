@@ -80,7 +80,7 @@ def test_a_folder(cli: Cli, mixed: Path, tmp_path: Path) -> None:
         "output_bytes": 0,
         "ratio": 0,
         "rules": {
-            "it has no frames that can be coded": 1,
+            "it has no Pixel Data": 1,
             "it was lossy already": 2,
             "it is encoded": 4,
         },
@@ -119,9 +119,7 @@ def test_the_summary_is_for_people(cli: Cli, mixed: Path, tmp_path: Path) -> Non
     assert said.status == Status.DONE
     assert "Every instance is accounted for.\n  encoded        2\n" in said.out
     assert "  copied         5\n  refused        4\n" in said.out
-    assert (
-        "  1  it has no frames that can be coded\n      4  its frames are in that transfer syntax already" in said.out
-    )
+    assert "  1  it has no Pixel Data\n      4  its frames are in that transfer syntax already" in said.out
     assert "    truncated   1  The data set ends inside an element.\n" in said.out
     assert "left out: 1 links" in said.out
     assert " MB in, " in said.out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,12 +12,14 @@ from fake_device import FakeLibrary
 from farm.codecs import registry, uids
 from farm.codecs.nvjpeg2000 import Device
 from farm.errors import BadInput, Reason
-from farm.frames.codec import Options
-from farm.frames.work import Job, Result, Work
+from farm.frames.codec import Changes, Options
+from farm.frames.work import Job, Result, WhyNot, Work
 from farm.host.bench import CpuBench, HostFault, Unit
 from farm.host.device import DeviceBench
 from farm.host.device_host import DeviceHost
+from farm.host.host import Host
 from farm.host.process import HostLimits
+from farm.host.results import Gathered
 from farm.transcoding.frames import Worked, worked
 from tests.suites.codec_suite import layout_of, picture
 
@@ -70,6 +73,25 @@ def test_what_is_handed_back_is_done_and_said_so() -> None:
     assert all(isinstance(one.outcome, Worked) for one in done.values())
 
 
+def test_why_the_processor_did_it_is_said() -> None:
+    """Lost: nobody would see that a device reads frames otherwise, nor why it has so little to do."""
+    styled, differing = units(1, target=None), units(1, target=None)
+    start = styled[0].frame.index(b"\xff\x52") + 12
+    bypass = bytes(styled[0].frame[:start]) + b"\1" + bytes(styled[0].frame[start + 1 :])
+    [done] = bench(FakeLibrary()).work([replace(styled[0], frame=bypass)])
+    assert done.why_not is WhyNot.STYLE
+    spoiling = FakeLibrary(spoils=lambda one: one ^ 1 if one.shape == (64, 80) else one)
+    [done] = bench(spoiling).work(differing)
+    assert (done.handed_back, done.why_not) == (True, WhyNot.DIFFERS)
+    assert done.outcome == worked(differing[0].frame, differing[0].job, registry.decoder, registry.encoder)
+    into = Gathered(None)
+    assert isinstance(done.outcome, Worked)
+    into.add(done, done.outcome)
+    result = into.result()
+    assert isinstance(result, Result)
+    assert result.why_not is WhyNot.DIFFERS
+
+
 def test_a_broken_frame_is_told_in_the_words_of_the_processors_codecs() -> None:
     """Lost: an instance would be quarantined with another reason by which queue it took."""
     [unit] = units(1)
@@ -103,3 +125,15 @@ def test_without_a_device_the_host_does_all_of_it_and_says_so_once(caplog: pytes
     assert [record.getMessage() for record in caplog.records] == [
         "the device handed 2 of 2 instances back: the processor did them"
     ]
+
+
+def test_a_device_that_differs_is_told_of_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost: who runs the farm would not learn that the device, or its library, does not read what it says."""
+    differs = Result(streams=[b""], changes=Changes(), codec="", handed_back=True, why_not=WhyNot.DIFFERS)
+    monkeypatch.setattr(Host, "run", lambda *_: [differs])
+    with caplog.at_level(logging.WARNING), DeviceHost(HostLimits(), device=999) as host:
+        assert [*host.run([]), *host.run([])] == [differs, differs]
+    said = [record.getMessage() for record in caplog.records if "otherwise" in record.getMessage()]
+    assert said == ["the device read a frame otherwise than the processor: it reads none that is coded so"]

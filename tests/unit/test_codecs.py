@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import re
+import struct
 import zlib
 from pathlib import Path
 from typing import Any
 
 import click.testing
+import imagecodecs
 import jpeg_ls
 import numpy as np
 import openjpeg
@@ -21,7 +23,7 @@ from farm.codecs import jpegxl, registry, uids, video
 from farm.dicom import syntaxes
 from farm.errors import BadInput, Reason
 from farm.frames import bits
-from farm.frames.codec import Options
+from farm.frames.codec import Changes, Doubt, Options
 from farm.frames.layout import Layout, Samples
 from tests.suites.codec_suite import CodecSuite, layout_of, layouts, picture, round_trip
 
@@ -112,9 +114,40 @@ def test_single_bits_in_every_lossless_syntax() -> None:
     samples: Samples = np.random.default_rng(1).integers(0, 2, layout.shape).astype("u1")
     for syntax in WRITTEN:
         claim = registry.encoder(syntax).encodes[syntax]
-        if claim.lossless and claim.bits[0] == 1:
+        if claim.covers(layout):
             _, decoded, _ = round_trip(syntax, samples, layout)
             assert (decoded.samples == samples).all(), uids.NAMES[syntax]
+
+
+@pytest.mark.parametrize("size", [(9, 13), (1, 1), (1, 2), (8, 16), (40, 64)])
+def test_single_bits_by_rle_are_read_in_both_forms(size: tuple[int, int]) -> None:
+    """Lost: segmentations by RLE, a byte to a pixel (PS3.5 G.2) or packed as they were, could not be read."""
+    layout = Layout(rows=size[0], columns=size[1], bits_allocated=1, bits_stored=1, high_bit=0)
+    samples: Samples = np.random.default_rng(1).integers(0, 2, size).astype("u1")
+    for plane in (samples, np.packbits(samples.reshape(-1), bitorder="little").reshape(1, -1)):
+        decoded = registry.decoder(uids.RLE).decode(rle_frame(plane), layout)
+        assert (decoded.samples == samples).all()
+        assert decoded.changes == Changes(high_bit=0)
+
+
+def rle_frame(plane: Samples) -> bytes:
+    """Return a frame of one segment."""
+    segment = bytes(imagecodecs.packbits_encode(plane, axis=-1))
+    return struct.pack("<16I", 1, 64, *[0] * 14) + segment + b"\0" * (len(segment) % 2)
+
+
+def test_single_bits_by_rle_are_not_written_nor_made_up() -> None:
+    """Lost: others could not read our segmentations, and a byte of 255 would be a bit without a word."""
+    layout = Layout(rows=4, columns=4, bits_allocated=1, bits_stored=1, high_bit=0)
+    with pytest.raises(BadInput) as refused:
+        registry.encoder(uids.RLE).encode(np.zeros((4, 4), "u1"), layout, Options(syntax=uids.RLE))
+    assert refused.value.reason is Reason.CODEC_ABSENT
+    doubtful = registry.decoder(uids.RLE).decode(rle_frame(np.full((4, 4), 255, "u1")), layout)
+    assert (doubtful.changes.doubt, doubtful.samples.max()) == (Doubt.BITS, 1)
+    for other in ((3, 4), (1, 3)):
+        with pytest.raises(BadInput) as refused:
+            registry.decoder(uids.RLE).decode(rle_frame(np.zeros(other, "u1")), layout)
+        assert refused.value.reason is Reason.PIXEL_LENGTH
 
 
 def test_a_recompressed_frame_is_the_same_jpeg_again() -> None:

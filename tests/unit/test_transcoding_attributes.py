@@ -16,13 +16,15 @@ from farm.codecs import uids
 from farm.dicom.elements import EXPLICIT
 from farm.errors import BadInput, Reason
 from farm.frames.codec import Changes, Options
+from farm.frames.work import Job, Work
 from farm.transcoding import attributes
 from farm.transcoding.attributes import IMAGE_TYPE, LOSSY, METHOD, RATIO, SOP_INSTANCE
 from farm.transcoding.frames import together
+from farm.transcoding.plan import Action
 from farm.transcoding.targets import TARGETS
 from farm.transcoding.uids import derived_uid
 from tests import images
-from tests.images import BYTE, COLOUR, GREY, Image, coded, elements, encapsulated, text_of, to
+from tests.images import BYTE, COLOUR, GREY, Image, coded, elements, encapsulated, text_of, to, transcoded
 
 LOSSES = {IMAGE_TYPE, SOP_INSTANCE, LOSSY, RATIO, METHOD}
 METHODS = {
@@ -261,27 +263,57 @@ def test_frames_that_are_not_of_one_kind_are_refused() -> None:
     assert refused.value.reason is Reason.PIXELS_UNDECODABLE
 
 
-@pytest.mark.parametrize(
-    ("said", "rate"),
-    [
-        ({0x00082144: b"15 ", 0x00180040: b"30", 0x00181063: b"40"}, 15),
-        ({0x00180040: b"30", 0x00181063: b"40"}, 30),
-        ({0x00181063: b"40"}, 25),
-        ({0x00180040: b"0 ", 0x00181063: b"33.3"}, 1000 / 33.3),
-        ({0x00180040: b"nan", 0x00181063: b"inf "}, None),
-        ({0x00180040: b"-5", 0x00181063: b"fast"}, None),
-        ({}, None),
-    ],
-)
-def test_how_fast_frames_follow_each_other(said: dict[int, bytes], rate: float | None) -> None:
-    """Lost: a video would run too fast, or not be made for a number that is none."""
-    assert attributes.rate(said) == (None if rate is None else pytest.approx(rate))
+@pytest.mark.parametrize("name", images.LOSSY)
+def test_a_frame_of_a_single_pixel_has_a_ratio(name: str) -> None:
+    """Lost: a ratio that was rounded to nothing ended the program, and 0.00 would say that all is lost."""
+    tiny = replace(COLOUR, rows=1, columns=1)
+    if name == "jpeg-extended":
+        tiny = replace(GREY, rows=1, columns=1)
+    made = transcoded(Image(layout=tiny, frames=images.noise(tiny)).file(), name)
+    if made.action is Action.ENCODE:
+        assert 0 < ratio_of(images.joined(made)) < 1
+    assert ratio_of(to(Image(layout=COLOUR, frames=images.slope(COLOUR)).file(), "jpeg-baseline")) > 0
+
+
+def test_a_small_ratio_is_not_nothing() -> None:
+    """Lost: DS of 0.00, which is no ratio of anything."""
+    for ratio, text in ((0.0021, b"0.0021"), (0.00457, b"0.0046"), (0.25, b"0.25"), (3.14159, b"3.14")):
+        changes = Changes(lossy_method="ISO_10918_1", lossy_ratio=ratio)
+        said = attributes.said({}, Work(job=Job(source=uids.RLE, layout=GREY), frames=()), changes)
+        assert said[RATIO] == text
+
+
+@pytest.mark.parametrize("undefined", [False, True])
+def test_the_type_of_each_frame_says_that_it_is_derived(*, undefined: bool) -> None:
+    """Lost: an enhanced image would say of all its frames that they are derived, and of each that it is original."""
+    original, derived = b"ORIGINAL\\PRIMARY\\AXIAL\\NONE ", ["DERIVED", "PRIMARY", "AXIAL", "NONE"]
+
+    def group(kind: bytes) -> list[Element]:
+        elsewhere = trees.sequence(0x00089124, [trees.text(0x00089007, original)])
+        macro = trees.sequence(0x00189329, [trees.text(0x00089007, kind), elsewhere], undefined=undefined)
+        return [macro]
+
+    shared = trees.sequence(0x52009229, group(original), undefined=undefined)
+    each = trees.sequence(0x52009230, group(original), group(b"DERIVED\\SECONDARY"), group(b""), undefined=undefined)
+    other = trees.sequence(0x00081140, [trees.text(0x00089007, original)])
+    data = Image(layout=WIDE, frames=images.slope(WIDE, 3)).file(shared, each, other)
+    found = images.read(to(data, "htj2k"))
+    (first,), (second, third, fourth) = found[0x52009229], found[0x52009230]
+    said = [one.CTImageFrameTypeSequence[0].get("FrameType") for one in (first, second, third, fourth)]
+    assert [list(one or []) for one in said] == [derived, derived, ["DERIVED", "SECONDARY"], []]
+    macros = [one.CTImageFrameTypeSequence[0] for one in (first, second, third, fourth)]
+    kept = [*(one[0x00089124] for one in macros), found[0x00081140]]
+    assert [one[0].FrameType[0] for one in kept] == ["ORIGINAL"] * 5
+    exact = elements(to(data, "htj2k-lossless"))
+    assert [exact[tag].raw for tag in (0x52009229, 0x52009230)] == [
+        elements(data)[tag].raw for tag in (0x52009229, 0x52009230)
+    ]
 
 
 def test_ratios_fit_their_vr() -> None:
     """Lost: a ratio of more than 16 characters is no DS (PS3.5 table 6.2-1)."""
     changes = Changes(lossy_method="ISO_15444_1", lossy_ratio=float(np.nextafter(1e15, 2e15)))
-    said = attributes.said({}, uids.RLE, GREY, changes)
+    said = attributes.said({}, Work(job=Job(source=uids.RLE, layout=GREY), frames=()), changes)
     assert said[RATIO] is not None
     assert len(said[RATIO] or b"") <= 16
     assert len(EXPLICIT.element(RATIO, "DS", said[RATIO] or b"")) <= 24

@@ -113,7 +113,8 @@ def test_every_instance_is_transcoded_or_stays_but_those_that_are_named() -> Non
         assert failed == NOT_DONE | (TOO_SHORT if looked_at else {}), name
         done = Counter(made[name].why for made in outcomes().values() if isinstance(made[name], Transcoded))
         assert done["it is encoded"] >= (95 if looked_at else 70), done
-        assert done["the transfer syntax cannot hold it"] <= 4, done
+        beyond = 5 if name == "rle" else 4  # single bits, too
+        assert done["the transfer syntax cannot hold it"] <= beyond, done
         assert done["no codec reads it"] == 0, done
 
 

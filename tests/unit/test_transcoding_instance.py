@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, product
 
 import numpy as np
 import oracle
@@ -98,12 +98,21 @@ def test_single_bits_of_frames_that_share_bytes() -> None:
     layout = Layout(rows=3, columns=5, bits_allocated=1, bits_stored=1, high_bit=0)
     for count in (1, 2, 5):
         image = Image(layout=layout, frames=images.noise(layout, count))
-        for source, name in ((source, name) for source in ("explicit", "big") for name in ("rle", "encapsulated")):
+        for source, name in product(("explicit", "big"), ("deflated-frames", "encapsulated")):
             made = transcoded(replace(image, name=source).file(), name)
             assert made.action is Action.ENCODE
             back = to(images.joined(made), "native")
             assert len(value_of(back)) == (15 * count + 15) // 16 * 2
             assert value_of(back) == images.native(layout, image.frames)
+
+
+def test_single_bits_are_not_written_by_rle() -> None:
+    """Lost: others would read a segmentation by RLE as an eighth of itself, or refuse it (PS3.5 G.2)."""
+    layout = Layout(rows=3, columns=5, bits_allocated=1, bits_stored=1, high_bit=0)
+    data = Image(layout=layout, frames=images.noise(layout, 2)).file()
+    made = transcoded(data, "rle")
+    assert (images.joined(made), made.why) == (data, "the transfer syntax cannot hold it")
+    assert raised(data, "rle", refuse=True).reason is Reason.CODEC_ABSENT
 
 
 def test_a_frame_of_odd_length_is_padded_once() -> None:
@@ -337,8 +346,8 @@ def test_an_icon_whose_pixels_are_native_goes_along() -> None:
     assert elements(images.joined(made))[0x00880200].raw == elements(data)[0x00880200].raw
 
 
-def test_an_icon_whose_pixels_are_compressed_keeps_the_instance_as_it_is() -> None:
-    """Lost: the icon's bitstream would stand under another transfer syntax than its own (PS3.5 A.4)."""
+def test_an_icon_whose_pixels_are_compressed_goes_where_they_cannot_follow() -> None:
+    """Lost: the icon's bitstream would stand under a syntax not its own (PS3.5 A.4), or keep an instance from any."""
     streams, layout = coded("jpeg-baseline", BYTE, images.slope(BYTE))
     inner = Element(
         oracle.PIXELS,
@@ -348,9 +357,16 @@ def test_an_icon_whose_pixels_are_compressed_keeps_the_instance_as_it_is() -> No
     )
     icon = trees.sequence(0x00880200, [*images.described(BYTE), inner])
     data = encapsulated(uids.JPEG_BASELINE, layout, streams, icon)
-    for name in ("jpeg-xl-jpeg", "htj2k-lossless", "native"):
-        assert to(data, name) == data
-        assert raised(data, name, refuse=True).reason is Reason.CODEC_ABSENT
+    assert to(data, "jpeg-baseline") == data
+    for name, action in (("jpeg-xl-jpeg", Action.REWRITE), ("htj2k-lossless", Action.ENCODE), ("native", "encode")):
+        made = transcoded(data, name, refuse=True)
+        assert made.action == action
+        assert elements(images.joined(made)).keys() - {0x00282112, 0x00282114, 0x00282110} == (
+            elements(data).keys() - {0x00880200}
+        )
+    around = trees.sequence(0x00081140, [icon])
+    deeper = transcoded(encapsulated(uids.JPEG_BASELINE, layout, streams, around), "native")
+    assert (deeper.action, deeper.why) == (Action.COPY, "an image within it has its transfer syntax")
 
 
 def test_elements_behind_the_pixels_stay_and_bytes_behind_the_data_set_go() -> None:
@@ -424,6 +440,8 @@ def test_a_number_of_frames_that_is_none(number: bytes) -> None:
     data = Image(layout=GREY, frames=images.noise(GREY)).file(trees.text(0x00280008, number, "IS"))
     made = transcoded(data, "rle")
     assert (made.action, images.joined(made)) == (Action.COPY, data)
+    assert made.why == "what describes its frames cannot be true"
+    assert raised(data, "rle", refuse=True).reason is Reason.PIXELS_UNDECODABLE
 
 
 def test_what_cannot_be_had_stays_or_is_refused() -> None:
@@ -495,6 +513,7 @@ class Erring:
     real: Codec
     frame: int
     seen: int = -1
+    mask: int = 1
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.real, name)
@@ -504,7 +523,7 @@ class Erring:
         self.seen += 1
         if self.seen == self.frame:
             samples = samples.copy()
-            samples.reshape(-1)[-1] ^= 1
+            samples.reshape(-1)[-1] ^= self.mask
         return self.real.encode(samples, layout, options)
 
 
@@ -520,6 +539,24 @@ def test_a_codec_that_errs_in_one_sample_is_found_out(name: str) -> None:
     assert raised(data, name, transcoder=erring()).reason is Reason.PIXELS_DIFFER
     unproved = to(to(data, name, transcoder=erring(), prove=False), "native")
     assert np.count_nonzero(samples_of(unproved) != samples_of(to(data, "native"))) == 1
+
+
+@pytest.mark.parametrize("near", [1, 2, 7])
+def test_the_error_that_jpeg_ls_promises_is_proved(near: int) -> None:
+    """Lost: a sample could be further from the truth than the order allows, and the attributes say nothing of it."""
+    layout = replace(BYTE, rows=64, columns=64)
+    data = Image(layout=layout, frames=images.noise(layout, 2)).file()
+    options = Options(syntax=TARGETS["jpeg-ls-near"], near=near)
+
+    def erring(by: int) -> Inline:
+        codec = Erring(registry.encoder(options.syntax), frame=1, mask=by)
+        return Inline(registry.decoder, lambda _: codec)  # type: ignore[arg-type, return-value]
+
+    assert raised(data, "jpeg-ls-near", transcoder=erring(64), options=options).reason is Reason.PIXELS_DIFFER
+    to(data, "jpeg-ls-near", transcoder=erring(64), options=options, prove=False)
+    made = samples_of(to(to(data, "jpeg-ls-near", options=options), "native"))
+    before = samples_of(to(data, "native"))
+    assert 0 < np.abs(made.astype(int) - before).max() <= near
 
 
 def test_a_lossy_syntax_is_proved_to_decode_and_no_more() -> None:

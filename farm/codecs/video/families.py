@@ -114,7 +114,7 @@ def _changes(syntax: Syntax, ratio: float) -> Changes:
         bits_stored=syntax.bits,
         high_bit=syntax.bits - 1,
         lossy_method=METHODS[syntax.codec],
-        lossy_ratio=round(ratio, 2),
+        lossy_ratio=ratio,
     )
 
 
