@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo test lint bench bench-net bench-codecs compare clean
+.PHONY: help setup demo test laws lint bench bench-net bench-codecs compare clean
 help:
 	@echo 'make demo    real DICOM through the whole farm, on embedded servers'
 	@echo 'make test    linters, types, architecture and all tests'
+	@echo 'make laws    the tests that take chances, at full size (an hour or two)'
 	@echo 'make bench   figures against cp and other tools, side by side'
 	@echo 'make bench-net receiving and retrieving against DCMTK, Orthanc and pynetdicom'
 	@echo 'make bench-codecs transcoding against bare codecs, DCMTK, GDCM and pydicom'
@@ -32,6 +33,14 @@ lint: setup
 # A file of tests stays on one processor: what its fixtures start serves all of it.
 test: lint
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+# What `make test` samples: mutated input, clean and planted instances, kills, faults on the wire, raced UIDs.
+laws: setup
+	NET_MUTATIONS=100000 CODEC_MUTATIONS=20000 TRANSCODE_MUTATIONS=2000 GATE_SURVIVORS=10000 GATE_CLEAN=10000 \
+	RACED_UIDS=1000000 ATTACKED_IDS=1000000 SCP_KILLS=200 HARVEST_FAULTS=full $(BIN)/pytest --timeout 7200 \
+	tests/unit/test_net_fuzz.py tests/unit/test_codecs_mutations.py tests/unit/test_transcoding_corpus.py \
+	tests/unit/test_gate_laws.py tests/unit/test_mapping.py tests/integration/test_registry_subjects.py \
+	tests/acceptance/test_scp_kills.py tests/interop/test_harvest_faults.py
 
 bench: setup
 	$(BIN)/python -m tests.bench

@@ -19,7 +19,7 @@ from functools import cache
 from blake3 import blake3
 
 from farm import __version__
-from farm.deid import gate
+from farm.deid import gate, pixeldata
 from farm.deid.consult import Callback
 from farm.deid.deidentify import Deidentified, Deidentifier
 from farm.deid.facts import SERIES, SOP_CLASS, SOP_INSTANCE, STUDY, STUDY_DATE
@@ -156,18 +156,25 @@ def process(  # noqa: PLR0913 - what an output is made of
     raise AssertionError
 
 
-def steps(
-    data: Data, recipe: Recipe, mapping: Mapping, limits: Limits | None = None, *, callback: Callback | None = None
+def steps(  # noqa: PLR0913 - what an output is made of
+    data: Data,
+    recipe: Recipe,
+    mapping: Mapping,
+    limits: Limits | None = None,
+    *,
+    callback: Callback | None = None,
+    waived: str = "",
 ) -> Generator[Work, Result, Product]:
     """De-identify one instance as `process` does; yield the work on its frames, if there is any, for its result.
 
-    So a shell can have the frames of several instances transcoded at once.
+    So a shell can have the frames of several instances transcoded at once. `waived`: the seal of what the release gate
+    held back of this very source, and a person let go.
     """
     made = draft(data, recipe, mapping, limits, callback=callback)
     if made.work is not None:
         made = settled(made, (yield made.work))
-    examine(made)
-    return finished(made, blake3(data).hexdigest())
+    waived_findings = _reviewed(made, data, waived)
+    return finished(made, blake3(data).hexdigest(), waived_findings)
 
 
 def draft(
@@ -181,15 +188,24 @@ def draft(
     risky = at_risk(sop_class, notes[BURNED_IN], notes[RECOGNIZABLE])
     if risky and recipe.quarantine_at_risk:
         raise BadInput(Reason.PIXELS_AT_RISK)
-    ready = _ready(source, done, recipe.wanted)
+    ready = _ready(source, done, recipe.wanted, (limits or _LIMITS).frame_bytes)
+    return _drafted(recipe, source, done, ready, risky=risky)
+
+
+def _drafted(recipe: Recipe, source: Part10, done: Deidentified, ready: Ready | None, *, risky: bool) -> Draft:
+    """Return the output with its frames as they are, or as they will be once the work on them is done."""
+    sop_class = done.facts[SOP_CLASS]
     stripped: list[Edit] = []
     if ready is None or ready.plan.action is Action.COPY:
         try:
-            stripped = _frames(source, done)
+            stripped, is_whole = _frames(source, done)
         except BadInput:  # frames that cannot be looked into are pixels at risk
             if recipe.quarantine_at_risk:
                 raise
-            risky = True
+            is_whole = False
+        if recipe.quarantine_at_risk and not is_whole:
+            raise BadInput(Reason.PIXELS_AT_RISK, "a video's container cannot be looked into")
+        risky = risky or not is_whole
     instance = done.uids[SOP_INSTANCE]
     target = _target(source, done.target, ready)
     made = Draft(
@@ -205,16 +221,20 @@ def draft(
         pixels_changed=bool(stripped) or done.pixels_changed,
         ready=ready,
     )
-    if ready is None or not ready.loses:
+    if ready is None or not ready.loses or instance.encode("latin-1") != done.facts[SOP_INSTANCE]:
         return made
-    lost = derived_uid(instance.encode(), recipe.wanted.options, recipe.uid_root).decode("ascii")
+    # The original's name is taken; what has a new one is a new instance already, and references lead to it.
+    lost = derived_uid(done.facts[SOP_INSTANCE], recipe.wanted.options, recipe.uid_root).decode("ascii")
     return replace(made, instance=lost, header=part10.header(target, sop_class, lost.encode()))
 
 
 def settled(made: Draft, result: Result) -> Draft:
-    """Return a draft with what came of the work on its frames."""
+    """Return a draft with what came of the work on its frames; raise `BadInput` where it is held back for that."""
     if made.ready is None:
         return made
+    if result.changes.doubt is not None:
+        left = dataset.doubted(made.ready, result.changes.doubt)
+        return _drafted(made.recipe, made.source, made.done, left, risky=made.pixels_at_risk)
     whole = dataset.finish(made.ready, bared(made.ready, result), made.instance)
     return replace(made, segments=whole.segments, dialect=EXPLICIT, pixels_changed=True, result=result)
 
@@ -238,16 +258,27 @@ def examine(made: Draft) -> None:
     verdict = gate.examine(expected, before, after)
     if verdict.outcome is gate.Outcome.RELEASE:
         return
-    found = {
-        f"{finding.kind} ({finding.tag >> 16:04X},{finding.tag & 0xFFFF:04X})" if finding.tag else finding.kind
-        for finding in verdict.findings
-    }
     reason = Reason.GATE_WITHHOLD if verdict.outcome is gate.Outcome.WITHHOLD else Reason.GATE_REVIEW
-    raise BadInput(reason, ", ".join(sorted(found)))
+    raise gate.HeldBack.by(reason, verdict.findings)
 
 
-def finished(made: Draft, input_digest: str) -> Product:
-    """Return a draft as a product: deflated where its syntax is, with its digest and report."""
+def _reviewed(made: Draft, data: Data, waived: str) -> int:
+    """Let the release gate look; return how many findings a person has looked at and let go (`waived`: their seal)."""
+    try:
+        examine(made)
+    except gate.HeldBack as held:
+        sealed = held.sealed(data, made.recipe.digest)
+        if not sealed.seal or sealed.seal != waived:
+            raise sealed from None
+        return len(held.findings)
+    return 0
+
+
+def finished(made: Draft, input_digest: str, waived: int = 0) -> Product:
+    """Return a draft as a product: deflated where its syntax is, with its digest and report.
+
+    `waived` counts the findings of the release gate that a person let go.
+    """
     done = made.done
     segments = list(made.segments)
     if made.target.deflated:
@@ -275,24 +306,28 @@ def finished(made: Draft, input_digest: str) -> Product:
         codec=made.result.codec if made.result else "",
         pixels_at_risk=made.pixels_at_risk,
         versions=VERSIONS,
-        counts=done.counts | ({"handed_back": 1} if made.result and made.result.handed_back else {}),
+        counts=done.counts
+        | (_handed_back(made.result) if made.result else {})
+        | ({"waived": waived} if waived else {}),
         mapped=_mapped(made),
     )
     return Product(segments=segments, report=report)
 
 
-def _ready(source: Part10, done: Deidentified, wanted: Wanted) -> Ready | None:
+def _ready(source: Part10, done: Deidentified, wanted: Wanted, frame_bytes: int) -> Ready | None:
     """Decide what becomes of the frames; None where no transfer syntax is wanted."""
-    return bare(dataset.prepare(parts_of(source, done), source.syntax.uid, wanted)) if wanted.syntax else None
+    if not wanted.syntax:
+        return None
+    return bare(dataset.prepare(parts_of(source, done), source.syntax.uid, wanted, frame_bytes=frame_bytes))
 
 
-def _frames(source: Part10, done: Deidentified) -> list[Edit]:
-    """Return the edits that leave nothing but picture in compressed frames."""
+def _frames(source: Part10, done: Deidentified) -> fragments.Stripped:
+    """Return the edits that leave nothing but picture in compressed frames, and whether all could be looked into."""
     if done.pixels is None or done.pixels.defined:
-        return []
-    family, frames = markers.family_of(source.syntax.uid), done.notes[FRAMES]
-    count = int(frames) if frames.isdigit() else 1
-    return fragments.edits(source.data, done.pixels, done.offset_tables, family, count)
+        return fragments.Stripped([])
+    syntax, notes = source.syntax.uid, done.notes
+    size = (pixeldata.segment_bytes if markers.family_of(syntax) == "rle" else pixeldata.frame_bytes)(notes)
+    return fragments.stripped(source.data, done.pixels, done.offset_tables, syntax, pixeldata.count(notes) or 1, size)
 
 
 def needs(data: Data, recipe: Recipe, limits: Limits | None = None) -> Needs:
@@ -326,6 +361,12 @@ def _target(source: Part10, dialect: Dialect, ready: Ready | None) -> syntaxes.T
     return explicit or source.syntax
 
 
+def _handed_back(result: Result) -> dict[str, int]:
+    """Return that a device did not do what it was to, and why, where its trials tell."""
+    why = {f"handed_back_{result.why_not}": 1} if result.why_not else {}
+    return {"handed_back": 1} | why if result.handed_back else {}
+
+
 def _told(made: Draft) -> str:
     """Return what was done with the frames."""
     if made.done.pixels is None:
@@ -334,7 +375,7 @@ def _told(made: Draft) -> str:
 
 
 def _mapped(made: Draft) -> Mapped:
-    """Return what was mapped; the UID of a lossy copy leads back to the original, and says so."""
+    """Return what was mapped; the UID of a lossy copy that needed one leads back to the original, and says so."""
     done = made.done
     if made.instance == done.uids[SOP_INSTANCE]:
         return done.mapped

@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
 from farm.errors import BadRecipe, Reason
@@ -40,17 +42,32 @@ FIELDS_DOC: dict[str, str] = {
     "codec_memory_bytes": "Memory that codecs may take at a time, for each worker process; 0: any.",
     "codec_seconds": "A frame that a codec is at for longer quarantines its instance.",
     "frame_limit_bytes": "The samples of a frame that is decoded may take this many bytes at most.",
+    "spill_dir": "Folder for what memory does not hold for a while; empty: spill under home, where that is yours.",
     "gpu": "`auto`: a worker for each device that nvJPEG2000 finds; `off`: none.",
     "gpu_memory_bytes": "Memory of a device that its worker may use; 0: half of it.",
     "gpu_device": "Device of a worker of the queue `gpu`, by its number; the farm sets it where it starts one.",
     "study_quiet_seconds": "A study of which nothing arrived for this time is closed; a late arrival opens it again.",
+    "ledger_patience_seconds": "A peer that stores waits this long for the ledger before it is told to come again.",
     "spool_retention_seconds": "What arrived stays in the spool for this time after it was done or skipped.",
     "embedded_user": "As root, the embedded servers run as this user.",
     "flower_port": "Port of Flower on loopback for `farm up`; 0: any free port.",
     "log_level": "Level of the program's own log (DEBUG, INFO, WARNING, ERROR).",
 }
+_PREFIX = "FARM_"
 _FILES = frozenset({"project_key_file", "vault_key_file"})
 _SECRET_URLS = frozenset({"database_url", "broker_url"})
+_MAY_BE_ZERO = frozenset(
+    {"workers", "codec_memory_bytes", "gpu_memory_bytes", "patience_seconds", "study_quiet_seconds"}
+    | {"spool_retention_seconds", "flower_port"}
+)
+_CHOICES = {
+    "gpu": ("auto", "off"),
+    "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
+}
+_SCHEMES = {
+    "database_url": ("postgresql", "postgres"),
+    "broker_url": ("redis", "rediss", "redis+socket"),
+}
 
 
 def _default_home() -> Path:
@@ -88,10 +105,12 @@ class Settings:
     codec_memory_bytes: int = 4 << 30
     codec_seconds: int = 60
     frame_limit_bytes: int = 1 << 30
+    spill_dir: str = ""
     gpu: str = "auto"
     gpu_memory_bytes: int = 0
     gpu_device: str = ""
     study_quiet_seconds: int = 60
+    ledger_patience_seconds: int = 5
     spool_retention_seconds: int = 86_400
     embedded_user: str = "nobody"
     flower_port: int = 5555
@@ -139,23 +158,48 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     environ = os.environ if environ is None else environ
     given: dict[str, object] = {}
     for field in fields(Settings):
-        text = environ.get("FARM_" + field.name.upper())
+        text = environ.get(_variable(field.name))
         if text is None or (text == "" and field.name == "home"):
             continue
-        given[field.name] = _parsed(field.name, field.type, text)
+        given[field.name] = _number(field.name, text) if field.type == "int" else _text(field.name, text)
     for name in _FILES & given.keys():
         given[name] = str(Path(str(given[name])).absolute()) if given[name] else ""
     home = given.pop("home", None) or _default_home()
-    return Settings(home=Path(str(home)).absolute(), **given)  # type: ignore[arg-type]
+    settings = Settings(home=Path(str(home)).absolute(), **given)  # type: ignore[arg-type]
+    if settings.lease_seconds <= 2 * settings.renew_seconds:  # one renewal may be late
+        _refuse("lease_seconds", f"more than twice {_variable('renew_seconds')}")
+    return settings
 
 
-def _parsed(name: str, kind: object, text: str) -> object:
-    if kind != "int":
-        return text
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if number < 0:
-        raise BadRecipe(Reason.BAD_OPTION, f"FARM_{name.upper()} must be a whole number, zero or more") from None
-    return number
+def strangers(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the variables that look like settings and are none, each with the nearest name, or nothing."""
+    environ = os.environ if environ is None else environ
+    known = [_variable(name) for name in FIELDS_DOC]
+    unknown = sorted(name for name in environ if name.startswith(_PREFIX) and name not in known)
+    return {name: next(iter(get_close_matches(name, known, 1)), "") for name in unknown}
+
+
+def _variable(name: str) -> str:
+    return _PREFIX + name.upper()
+
+
+def _refuse(name: str, wanted: str) -> NoReturn:
+    raise BadRecipe(Reason.BAD_OPTION, f"{_variable(name)} must be {wanted}") from None
+
+
+def _number(name: str, text: str) -> int:
+    least = 0 if name in _MAY_BE_ZERO else 1
+    if not text.strip().isdecimal() or int(text) < least:
+        _refuse(name, f"a whole number, {'zero' if least == 0 else 'one'} or more")
+    return int(text)
+
+
+def _text(name: str, text: str) -> str:
+    choices = _CHOICES.get(name)
+    if choices is not None:
+        chosen = next((choice for choice in choices if choice.casefold() == text.casefold()), None)
+        return chosen or _refuse(name, f"one of {', '.join(choices)}")
+    schemes = _SCHEMES.get(name)
+    if schemes is not None and text and urlsplit(text).scheme not in schemes:
+        _refuse(name, f"empty, or a URL that begins with {schemes[0]}://")
+    return text

@@ -13,7 +13,7 @@ from farm.queue import Place, Sealer
 from farm.recipe.recipe import Recipe
 from farm.registry import Vault, load_or_create
 from farm.sources import FolderSource
-from farm.stores import LocalStore
+from farm.stores import LocalStore, Owner
 
 if TYPE_CHECKING:
     from farm.ledger import Run
@@ -59,7 +59,7 @@ class Contexts:
         source = self.sealer.open_source(Place(key=run.source_key, sealed=run.source_sealed))
         destination = self.sealer.open_destination(Place(key=run.destination_key, sealed=run.destination_sealed))
         store = LocalStore(Path(os.fsdecode(destination)))
-        store.open(project, recipe.digest, create=False)
+        store.open(Owner(project=project, recipe=recipe.digest, key=self.key.check().hex()), create=False)
         return RunContext(
             run_id=run.id,
             project_id=run.project_id,

@@ -21,9 +21,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from farm.errors import BadRecipe, FarmError, Reason, Unavailable, place_of
-from farm.host.making import host_of
+from farm.host.making import host_of, limits_of
 from farm.ledger import Failed, GivenBack
-from farm.pipeline import Limits, needs, steps
+from farm.pipeline import needs, steps
 from farm.queue import Place, Session
 from workers.context import Contexts
 from workers.keeper import Keeper
@@ -55,7 +55,7 @@ class Handler:
         self._worker = worker_name(os.getpid())
         self._contexts = Contexts(settings)
         self._transcoder = host_of(settings)
-        self._limits = Limits(inflated_bytes=settings.inflate_limit_bytes, inflated_ratio=settings.inflate_ratio)
+        self._limits = limits_of(settings)
         self._session = self._new_session(settings.lease_seconds)
         self._keeper = Keeper(self._new_session(0), every=settings.renew_seconds, seconds=settings.lease_seconds)
 
@@ -181,7 +181,7 @@ class Handler:
         staged = None
         try:
             with self._reading(context, row) as data:
-                product = yield from steps(data, context.recipe, mapping, self._limits)
+                product = yield from steps(data, context.recipe, mapping, self._limits, waived=row.waived)
                 report = product.report
                 staged = context.store.stage(report.path, product.segments)
                 del product  # its segments point into `data`, which may be a mapping that ends with the block

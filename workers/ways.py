@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from farm.deid.gate import HeldBack
 from farm.errors import BadInput, BadRecipe, Reason, Unavailable, place_of
 from farm.ledger import Failed, Quarantined
 
@@ -57,12 +58,19 @@ class Way:
         except StopIteration as end:
             self.prepared = end.value
         except BadInput as error:
-            self.outcome = Quarantined(id=self.id, reason=error.reason)
+            self.outcome = _quarantined(self.id, error)
         except (Unavailable, BadRecipe):
             raise
         except Exception as error:  # noqa: BLE001 - any fault of ours must cost one instance, not the parcel
             log.error("instance %d: %s", self.id, place_of(error))  # noqa: TRY400 - the text may carry a value
             self.outcome = Failed(id=self.id, reason=Reason.INTERNAL_ERROR)
+
+
+def _quarantined(number: int, error: BadInput) -> Quarantined:
+    """Return the outcome of an instance that cannot be processed, with what the release gate found."""
+    if isinstance(error, HeldBack):
+        return Quarantined(id=number, reason=error.reason, findings=error.told(), seal=error.seal)
+    return Quarantined(id=number, reason=error.reason)
 
 
 def go(ways: Sequence[Way], transcoder: Transcoder) -> None:

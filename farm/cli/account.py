@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from farm.cli.screen import tell, tell_rows
+from farm.cli.screen import say, tell, tell_rows
 from farm.errors import MEANING, Reason
 
 if TYPE_CHECKING:
@@ -83,6 +83,13 @@ def show_left_out(counts: Mapping[str, int]) -> None:
     """Print what never became an instance."""
     for kind, count in counts.items():
         tell(f"  left out: {count:,} {_LEFT_OUT[kind]}")
+
+
+def say_if_empty(files: int, known: int = 0) -> None:
+    """Say on standard error that a source holds no files: it may not be mounted. `known`: instances it had before."""
+    if not files:
+        before = f", and {known:,} instances are known of it" if known else ""
+        say(f"farm: the source holds no files{before}")
 
 
 def show_why(word: str, rows: Sequence[tuple[str, int, str]]) -> None:

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 
 from farm.cli import exactly
 from farm.cli.tally import Tally
-from farm.dicom.part10 import Limits
 from farm.errors import BadInput, FarmError, Reason, place_of
-from farm.host.making import host_of
+from farm.host.making import host_of, limits_of
 from farm.sources import FolderSource
 
 if TYPE_CHECKING:
@@ -55,7 +54,8 @@ class FolderOrder(ABC):
     def lost(self, entries: Sequence[Entry], reason: Reason) -> Tally:
         """Return the tally of instances that no attempt brought to an end."""
         tally = Tally()
-        tally.quarantined[reason] += len(entries)
+        for entry in entries:
+            tally.fail(entry, reason)
         return tally
 
 
@@ -70,7 +70,7 @@ class Batch(ABC):
         self._source = FolderSource(source)
         self._store = store
         self.transcoder = host_of(settings, threads)
-        self.limits = Limits(inflated_bytes=settings.inflate_limit_bytes, inflated_ratio=settings.inflate_ratio)
+        self.limits = limits_of(settings)
         self._read_limit = settings.read_limit_bytes
 
     @abstractmethod
@@ -87,16 +87,16 @@ class Batch(ABC):
         `again`: a process died with these in hand, so what is there already was most likely released by it.
         """
         tally = Tally()
-        prepared: list[tuple[Staged, Made]] = []
+        prepared: list[tuple[Entry, Staged, Made]] = []
         try:
             for entry in entries:
-                with _counted(tally):
-                    prepared.append(self._prepared(entry))
-            self._store.sync([staged for staged, _ in prepared])
-            there = [made.path for staged, made in prepared if self._release(staged, made, tally, again=again)]
+                with _counted(tally, entry):
+                    prepared.append((entry, *self._prepared(entry)))
+            self._store.sync([staged for _, staged, _ in prepared])
+            there = [one[-1].path for one in prepared if self._release(*one, tally, again=again)]
             self._store.settle(there)
         except BaseException:
-            for staged, _ in prepared:
+            for _, staged, _ in prepared:
                 with suppress(FarmError):
                     self._store.discard(staged)
             raise
@@ -105,7 +105,7 @@ class Batch(ABC):
     def run_into(self, entry: Entry, target: Path) -> Tally:
         """Bring one instance into exactly this file."""
         tally = Tally()
-        with _counted(tally), exactly.place(target) as place:
+        with _counted(tally, entry), exactly.place(target) as place:
             with self._read(entry) as (segments, made):
                 place.write(segments)
             if place.take_name():
@@ -113,7 +113,7 @@ class Batch(ABC):
             elif place.digest() == made.digest:
                 tally.skipped += 1
             else:
-                tally.quarantined[Reason.CONFLICT] += 1
+                tally.fail(entry, Reason.CONFLICT)
         return tally
 
     def _prepared(self, entry: Entry) -> tuple[Staged, Made]:
@@ -134,7 +134,7 @@ class Batch(ABC):
         with self._source.read(entry.locator, size=size, mtime_ns=mtime_ns, limit=self._read_limit) as data:
             yield self.processed(entry, data)
 
-    def _release(self, staged: Staged, made: Made, tally: Tally, *, again: bool) -> bool:
+    def _release(self, entry: Entry, staged: Staged, made: Made, tally: Tally, *, again: bool) -> bool:
         """Give an instance its name; tell whether it is there under it now."""
         if self._store.release(staged):
             tally.count(made)
@@ -142,7 +142,7 @@ class Batch(ABC):
         there = self._store.digest_of(made.path)
         self._store.discard(staged)
         if there != made.digest:
-            tally.quarantined[Reason.CONFLICT] += 1
+            tally.fail(entry, Reason.CONFLICT)
         elif again:
             tally.count(made)
         else:
@@ -151,14 +151,14 @@ class Batch(ABC):
 
 
 @contextmanager
-def _counted(tally: Tally) -> Iterator[None]:
+def _counted(tally: Tally, entry: Entry) -> Iterator[None]:
     """Count what keeps one instance from its end; what concerns the whole command goes on up."""
     try:
         yield
     except BadInput as error:
-        tally.quarantined[error.reason] += 1
+        tally.fail(entry, error.reason)
     except FarmError:
         raise
     except Exception as error:  # noqa: BLE001 - any fault of ours must cost one instance, and its text may carry a value
         tally.faults.append(place_of(error))
-        tally.quarantined[Reason.INTERNAL_ERROR] += 1
+        tally.fail(entry, Reason.INTERNAL_ERROR)

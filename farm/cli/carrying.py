@@ -6,12 +6,14 @@ there already is left as it is.
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm.cli import account, screen
+from farm.cli.failed import failures
 from farm.cli.interrupt import draining
 from farm.cli.pool import Pool
 from farm.cli.progress import Display, Standing
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from farm.cli.batch import FolderOrder
+    from farm.cli.failed import Failures
     from farm.cli.tally import Tally
 
 STALE = 24 * 3600.0
@@ -72,30 +75,39 @@ def is_exact(source: Path, destination: Path) -> bool:
     return True
 
 
-def carry_out(order: FolderOrder, opened: AbstractContextManager[None], *, word: str = "quarantined") -> Ended:
+def carry_out(
+    order: FolderOrder, opened: AbstractContextManager[None], *, failed: Path | None = None, word: str = "quarantined"
+) -> Ended:
     """Do the work of an order, showing how far it is; `word` says what becomes of instances that cannot be done.
 
-    `opened` makes what has to be there before, once source and destination are looked at, and tidies up behind.
+    `opened` makes what has to be there before, once source and destination are looked at, and tidies up behind;
+    `failed` is the file that names the instances that cannot be done.
     """
     source = FolderSource(order.source)
     source.check()
     check_apart(order.source, order.destination)
     screen.show_log("WARNING")
-    with opened:
-        return _alone(order, source) if order.source.is_file() else _all(order, source, word)
+    with opened, failures(failed) as which:
+        return _alone(order, source, which) if order.source.is_file() else _all(order, source, which, word)
 
 
-def _alone(order: FolderOrder, source: FolderSource) -> Ended:
+def _note(which: Failures, root: Path, tally: Tally) -> None:
+    """Write down what has failed since the last time."""
+    which.write((str(root / os.fsdecode(locator)), reason.value) for locator, reason in tally.taken())
+
+
+def _alone(order: FolderOrder, source: FolderSource, which: Failures) -> Ended:
     """Work a single file in this process, with all processors at its frames."""
     [entry] = source.crawl(Counters())
     with closing(order.begun(order.settings.worker_count)) as batch:
         tally = batch.run_into(entry, order.destination) if order.exact else batch.run([entry])
+    _note(which, order.source.parent, tally)
     for place in tally.faults:
         screen.say(f"farm: {Reason.INTERNAL_ERROR.value}: {place}")
     return Ended(tally=tally, found=1, left_out={})
 
 
-def _all(order: FolderOrder, source: FolderSource, word: str) -> Ended:
+def _all(order: FolderOrder, source: FolderSource, which: Failures, word: str) -> Ended:
     """Work a folder in a pool."""
     counters = Counters()
     pool = Pool(order, order.settings.worker_count)
@@ -103,6 +115,7 @@ def _all(order: FolderOrder, source: FolderSource, word: str) -> Ended:
         count = _Count(source) if display.moves else None
 
         def on_tally(tally: Tally) -> None:
+            _note(which, order.source, tally)
             total = count.total if count else None
             standing = Standing(
                 total=counters.files if total is None else total,
@@ -115,6 +128,8 @@ def _all(order: FolderOrder, source: FolderSource, word: str) -> Ended:
             display.show(standing)
 
         trouble = pool.run(source.crawl(counters), stop, on_tally)
+    if not (trouble or stop.is_set()):
+        account.say_if_empty(counters.files)
     counts = counters.to_dict()
     return Ended(
         tally=pool.tally,

@@ -62,6 +62,10 @@ def _written(row: Row) -> str:
     if row.claim is None:
         return ""
     least, most = row.claim.bits
-    return (
-        f"{least} to {most} bits{', signed too' if row.claim.signed else ''}{'' if row.claim.lossless else '; lossy'}"
+    parts = (
+        f"{least} to {most} bits",
+        ", signed too" if row.claim.signed else "",
+        f"; {row.claim.allocated} or more allocated" if row.claim.allocated > 1 else "",
+        "" if row.claim.lossless else "; lossy",
     )
+    return "".join(parts)

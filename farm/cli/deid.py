@@ -11,6 +11,7 @@ from farm.cli import screen
 from farm.cli.account import Account, show
 from farm.cli.carrying import STALE, Ended, carry_out, is_exact
 from farm.cli.deid_batch import AT_RISK, Order
+from farm.cli.failed import failed_option
 from farm.cli.options import (
     PLACE,
     jobs_option,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 @recipe_option
 @project_option
 @strict_option
+@failed_option
 @json_option
 def deid(  # noqa: PLR0913 - one for each option
     *,
@@ -48,6 +50,7 @@ def deid(  # noqa: PLR0913 - one for each option
     recipe: str,
     project: str | None,
     strict: bool,
+    failed: Path | None,
     as_json: bool,
 ) -> Status:
     """De-identify the folder SRC into the folder DST, or the file SRC into the folder or the .dcm file DST.
@@ -62,7 +65,7 @@ def deid(  # noqa: PLR0913 - one for each option
         exact=is_exact(source, destination),
         recipe=chosen_recipe(recipe),
     )
-    ended = carry_out(order, _opened(order))
+    ended = carry_out(order, _opened(order), failed=failed)
     if as_json:
         screen.emit(_facts(ended))
     else:
@@ -78,7 +81,7 @@ def _opened(order: Order) -> Iterator[None]:
     make_keys(order.settings, "project")
     if not order.exact:
         store = LocalStore(order.destination)
-        store.open(order.settings.project, order.recipe.digest)
+        store.open(order.owner())
         store.sweep(STALE)
     yield
 

@@ -9,8 +9,8 @@ from farm.cli.batch import Batch, FolderOrder
 from farm.cli.tally import Made
 from farm.deid.keys import ProjectKey
 from farm.pipeline import KeyedMapping, process
-from farm.registry.keyfiles import load_or_create
-from farm.stores import LocalStore
+from farm.registry.keyfiles import load
+from farm.stores import LocalStore, Owner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,14 @@ class Order(FolderOrder):
 
     recipe: Recipe
 
+    def owner(self) -> Owner:
+        """Return to whom the destination belongs."""
+        return Owner(project=self.settings.project, recipe=self.recipe.digest, key=self.key().check().hex())
+
+    def key(self) -> ProjectKey:
+        """Read the project key."""
+        return ProjectKey(load(self.settings.project_key_path, "project"))
+
     def begun(self, threads: int = 0) -> Batch:
         """Return the work of a process."""
         return Deidentifying(self, threads)
@@ -41,11 +49,10 @@ class Deidentifying(Batch):
         """Take an order that is opened, and threads for the codecs."""
         settings, store = order.settings, LocalStore(order.destination)
         if not order.exact:
-            store.open(settings.project, order.recipe.digest, create=False)
+            store.open(order.owner(), create=False)
         super().__init__(settings, order.source, store, threads)
         self._recipe = order.recipe
-        key = ProjectKey(load_or_create(settings.project_key_path, "project").secret)
-        self._mapping = KeyedMapping(key, order.recipe.scheme)
+        self._mapping = KeyedMapping(order.key(), order.recipe.scheme)
 
     def processed(self, entry: Entry, data: Data) -> tuple[Sequence[Segment], Made]:
         """Return the de-identified instance."""

@@ -17,6 +17,7 @@ import click
 from farm import __version__
 from farm.cli.statuses import MEANING, Status, status_of
 from farm.errors import FarmError, Reason, place_of
+from farm.settings import strangers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,6 +98,8 @@ def main() -> None:
 
 def status(arguments: Sequence[str]) -> int:
     """Run a command line; return its exit status, whatever happens."""
+    for name, nearest in strangers().items():
+        tell(f"{name} is no setting of the farm{f': did you mean {nearest}?' if nearest else ''}")
     try:
         ended = cli.main(args=list(arguments), prog_name="farm", standalone_mode=False)
     except click.ClickException as error:

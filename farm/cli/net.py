@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from farm.cli import screen
-from farm.cli.net_options import carry_out, ended, keys_option, level_option, name_of, peer_options
+from farm.cli.net_options import beyond_options, carry_out, ended, keys_option, level_option, name_of, peer_options
 from farm.cli.options import json_option
 from farm.cli.statuses import Status
 from farm.net import discovery, query, services
@@ -23,7 +23,7 @@ from farm.net.services import PATIENT_ROOT_MOVE, STUDY_ROOT_MOVE
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from farm.net.client import Peer
+    from farm.net.client import Beyond, Peer
     from farm.net.query import Identifier
 
 _SHOWN = {
@@ -54,11 +54,19 @@ def echo(*, peer: Peer) -> Status:
 @peer_options
 @level_option
 @keys_option
+@beyond_options
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Stop after N matches.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
 @json_option
 def find(  # noqa: PLR0913 - one for each option
-    *, peer: Peer, level: Level, keys: Identifier, limit: int | None, as_csv: bool, as_json: bool
+    *,
+    peer: Peer,
+    level: Level,
+    keys: Identifier,
+    beyond: Beyond,
+    limit: int | None,
+    as_csv: bool,
+    as_json: bool,
 ) -> Status:
     """Query a DICOM peer (C-FIND).
 
@@ -71,7 +79,7 @@ def find(  # noqa: PLR0913 - one for each option
 
     async def matches() -> tuple[list[Identifier], int | None]:
         model = discovery.find_model(level)
-        async with connect(peer, service(model)) as association:
+        async with connect(peer, service(model, beyond=beyond)) as association:
             finds = association.find(model, {**asked, query.LEVEL: level.value}, limit=limit)
             return [match async for match in finds], finds.status
 
@@ -100,8 +108,11 @@ def _show(found: Iterable[Identifier], tags: list[int], *, status: int | None, a
 @click.option("--to", "destination", metavar="AET", required=True, help="Where to: a title that the peer knows.")
 @level_option
 @keys_option
+@beyond_options
 @json_option
-def move(*, peer: Peer, destination: str, level: Level, keys: Identifier, as_json: bool) -> Status:
+def move(  # noqa: PLR0913 - one for each option
+    *, peer: Peer, destination: str, level: Level, keys: Identifier, beyond: Beyond, as_json: bool
+) -> Status:
     """Have a DICOM peer send instances to an application entity (C-MOVE).
 
     Where the keys are not the unique ones of the level, a query comes first, and each match is moved.
@@ -112,8 +123,8 @@ def move(*, peer: Peer, destination: str, level: Level, keys: Identifier, as_jso
     async def moved() -> list[tuple[int, int, int]]:
         model = PATIENT_ROOT_MOVE if level is Level.PATIENT else STUDY_ROOT_MOVE
         done = []
-        async with connect(peer, service(model, discovery.find_model(level))) as association:
-            for target in await discovery.targets(association, level, keys):
+        async with connect(peer, service(model, discovery.find_model(level), beyond=beyond)) as association:
+            for target in await discovery.targets(association, level, keys, relational=beyond.relational):
                 retrieval = association.move(model, level, target, destination)
                 status = await retrieval.complete()
                 progress = retrieval.progress

@@ -20,9 +20,9 @@ _WANTED = Wanted(syntax=EXPLICIT_LITTLE, refuse=True)
 class Decoding:
     """What `farm.net.sending` asks for another transfer syntax; `count` tells how many instances were decoded."""
 
-    def __init__(self, transcoder: Transcoder) -> None:
-        """Take what decodes."""
-        self._transcoder = transcoder
+    def __init__(self, transcoder: Transcoder, limits: part10.Limits | None = None) -> None:
+        """Take what decodes, and how large what it is given may become."""
+        self._transcoder, self._limits = transcoder, limits or part10.Limits()
         self.count = 0
 
     def __call__(self, stored: Instance, accepted: tuple[str, ...]) -> tuple[str, Buffers] | None:
@@ -33,7 +33,7 @@ class Decoding:
         target = next((uid for uid in (EXPLICIT_LITTLE, IMPLICIT_LITTLE) if uid in accepted), None)
         if target is None:
             return None
-        opened = instance.opened(stored.data, _WANTED, part10.Limits())
+        opened = instance.opened(stored.data, _WANTED, self._limits)
         if opened.work is None:
             return None
         result = carried_out(opened.work, self._transcoder)

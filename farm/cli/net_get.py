@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,11 +14,20 @@ import click
 from blake3 import blake3
 
 from farm.cli import screen
-from farm.cli.net_options import carry_out, ended, keys_option, level_option, peer_options
+from farm.cli.net_options import (
+    beyond_options,
+    carry_out,
+    ended,
+    keys_option,
+    level_option,
+    peer_options,
+    transfer_syntaxes_option,
+)
 from farm.cli.options import PLACE, json_option
 from farm.cli.progress import Display, Standing
 from farm.cli.statuses import Status
 from farm.dicom import part10, syntaxes
+from farm.dicom.syntaxes import TransferSyntax
 from farm.errors import BadRecipe, Reason, Unavailable
 from farm.net import discovery, services
 from farm.net.client import connect, getting, service
@@ -27,7 +37,7 @@ from farm.net.services import PATIENT_ROOT_GET, STUDY_ROOT_GET
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from farm.net.client import Client, Peer
+    from farm.net.client import Beyond, Client, Peer
     from farm.net.query import Identifier
     from farm.net.storing import Arriving
 
@@ -64,9 +74,7 @@ class _File:
     """One instance on its way into a folder."""
 
     def __init__(self, folder: Folder, arriving: Arriving) -> None:
-        syntax = syntaxes.find(arriving.transfer_syntax)
-        if syntax is None:
-            raise Unavailable(Reason.STORAGE_ERROR, "The peer sends in a transfer syntax that is not known.")
+        syntax = syntaxes.find(arriving.transfer_syntax) or TransferSyntax(uid=arriving.transfer_syntax)
         header = part10.header(syntax, arriving.sop_class.encode(), arriving.sop_instance.encode())
         self._folder = folder
         self._digest = blake3()
@@ -119,8 +127,19 @@ def _away(error: OSError) -> Unavailable:
 @click.option("--into", metavar="DIR", type=PLACE, required=True, help="The folder for the instances.")
 @level_option
 @keys_option
+@beyond_options
+@transfer_syntaxes_option("Take instances in this private transfer syntax too; repeat.")
 @json_option
-def get(*, peer: Peer, into: Path, level: Level, keys: Identifier, as_json: bool) -> Status:
+def get(  # noqa: PLR0913 - one for each option
+    *,
+    peer: Peer,
+    into: Path,
+    level: Level,
+    keys: Identifier,
+    beyond: Beyond,
+    syntaxes: tuple[str, ...],
+    as_json: bool,
+) -> Status:
     """Retrieve instances from a DICOM peer into a folder (C-GET).
 
     The instances are NOT de-identified: they are the peer's originals, readable by you alone (mode 0600). Where the
@@ -130,7 +149,8 @@ def get(*, peer: Peer, into: Path, level: Level, keys: Identifier, as_json: bool
         raise click.UsageError("Name what to retrieve by a key with a value.")
     with Display() as display:
         folder = Folder(into, lambda kept: display.show(_standing(kept)))
-        failed, worst = carry_out(_retrieved(peer, folder, level, keys))
+        asked = _Asked(level=level, keys=keys, beyond=beyond, syntaxes=syntaxes)
+        failed, worst = carry_out(_retrieved(peer, folder, asked))
     if as_json:
         screen.emit({"completed": folder.count, "failed": failed, "status": worst})
     else:
@@ -143,17 +163,29 @@ def _standing(kept: int) -> Standing:
     return Standing(total=kept, counted=False, done=kept, quarantined=0, skipped=0)
 
 
-async def _retrieved(peer: Peer, folder: Folder, level: Level, keys: Identifier) -> tuple[int, int]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What is to be retrieved, and how."""
+
+    level: Level
+    keys: Identifier = field(repr=False)
+    beyond: Beyond
+    syntaxes: tuple[str, ...]
+
+
+async def _retrieved(peer: Peer, folder: Folder, asked: _Asked) -> tuple[int, int]:
     """Retrieve each entity that the keys describe; return how many instances failed, and the worst status."""
-    async with connect(peer, service(discovery.find_model(level))) as association:
-        targets = await discovery.targets(association, level, keys)
+    level, beyond = asked.level, asked.beyond
+    async with connect(peer, service(discovery.find_model(level), beyond=beyond)) as association:
+        targets = await discovery.targets(association, level, asked.keys, relational=beyond.relational)
         classes: set[str] = set()
         for target in targets:
             classes |= await discovery.sop_classes(association, level, target)
     model = PATIENT_ROOT_GET if level is Level.PATIENT else STUDY_ROOT_GET
     failed, worst = 0, int(services.Status.SUCCESS)
     if targets:
-        async with connect(peer, getting(model, sorted(classes) or None)) as association:
+        proposals = getting(model, sorted(classes) or None, private=asked.syntaxes, beyond=beyond)
+        async with connect(peer, proposals) as association:
             for target in targets:
                 count_failed, status = await _one(association, model, level, target, folder)
                 failed, worst = failed + count_failed, max(worst, status)

@@ -14,8 +14,9 @@ from pydicom.datadict import keyword_for_tag
 from farm.cli import screen
 from farm.cli.statuses import Status
 from farm.errors import BadRecipe
-from farm.net import query, tls
-from farm.net.client import Peer, Timeouts
+from farm.net import identity, query, tls
+from farm.net.client import Beyond, Identity, Peer, Timeouts
+from farm.net.peers import Address
 from farm.net.query import Identifier, Level
 from farm.net.services import Status as Answer
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Coroutine
 
-_PEER = re.compile(r"(?P<title>[^@]{1,16})@(?P<host>\[[^\]]+\]|[^:]+):(?P<port>\d{1,5})")
+_LONGEST_UID = 64
+_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 T = TypeVar("T")
 
@@ -40,22 +42,28 @@ def peer_options(function: Callable[..., T]) -> Callable[..., T]:
         "--tls-key", "key", metavar="FILE", type=_FILE, help="Its private key, unless it is in the same file."
     )
     @click.option("--no-tls-verify", is_flag=True, help="Use TLS, and believe any certificate.")
+    @click.option("--user", metavar="NAME", help="Tell the peer who asks (user identity).")
+    @click.option("--passcode-file", metavar="FILE", type=_FILE, help="The user's passcode: a file (0600) of one line.")
+    @click.option("--confirm-user", is_flag=True, help="End unless the peer says that it knows the user.")
     @click.option(
         "--timeout", type=click.FloatRange(min=0.1), default=120.0, show_default=True, help="Seconds to wait."
     )
     @functools.wraps(function)
     def wrapped(*, peer: str, aet: str, timeout: float, **given: Any) -> T:  # noqa: ANN401 - click's values
         told = {name: given.pop(name) for name in ("use_tls", "authority", "certificate", "key", "no_tls_verify")}
-        found = _PEER.fullmatch(peer)
-        if found is None or not 0 < int(found["port"]) < 65_536:
-            raise click.BadParameter("write it as AET@HOST:PORT.", param_hint="PEER")
+        who = {name: given.pop(name) for name in ("user", "passcode_file", "confirm_user")}
+        try:
+            found = Address.parse(peer)
+        except BadRecipe:
+            raise click.BadParameter("write it as AET@HOST:PORT.", param_hint="PEER") from None
         return function(
             peer=Peer(
-                host=found["host"].strip("[]"),
-                port=int(found["port"]),
-                ae_title=found["title"],
+                host=found.host,
+                port=found.port,
+                ae_title=found.title,
                 calling_ae_title=aet[:16],
                 tls=_tls(**told),
+                identity=_identity(**who),
                 timeouts=Timeouts(connect=min(10.0, timeout), association=min(30.0, timeout), response=timeout),
             ),
             **given,
@@ -71,6 +79,41 @@ def _tls(
         return None
     mine = tls.Identification(certificate=certificate, key=key) if certificate else None
     return tls.client_context(authority=authority, identification=mine, verify=not no_tls_verify)
+
+
+def _identity(*, user: str | None, passcode_file: Path | None, confirm_user: bool) -> Identity | None:
+    if not user:
+        if passcode_file or confirm_user:
+            raise click.UsageError("Name the user by --user.")
+        return None
+    passcode = identity.secret(passcode_file).rstrip("\r\n") if passcode_file else ""
+    return identity.identity(user, passcode, response_requested=confirm_user)
+
+
+def _uids(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(len(text) <= _LONGEST_UID and _UID.fullmatch(text) for text in given):
+        raise click.BadParameter("write it as a UID.")
+    return given
+
+
+def transfer_syntaxes_option(told: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Return an option for transfer syntaxes that the standard does not list; the command gets `syntaxes`."""
+    return click.option("--transfer-syntax", "syntaxes", metavar="UID", multiple=True, callback=_uids, help=told)
+
+
+def beyond_options(function: Callable[..., T]) -> Callable[..., T]:
+    """Add what can be asked of query and retrieve beyond their baseline; the command gets one `beyond`."""
+
+    @click.option(
+        "--relational", is_flag=True, help="Ask for relational queries: keys without those of the levels above."
+    )
+    @click.option("--date-time", is_flag=True, help="Ask for dates and times to be matched as one.")
+    @click.option("--fuzzy", is_flag=True, help="Ask for names to be matched by what they sound like.")
+    @functools.wraps(function)
+    def wrapped(*, relational: bool, date_time: bool, fuzzy: bool, **given: Any) -> T:  # noqa: ANN401 - click's values
+        return function(beyond=Beyond(relational=relational, date_time=date_time, fuzzy=fuzzy), **given)
+
+    return wrapped
 
 
 def _keys(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> Identifier:

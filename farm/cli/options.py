@@ -9,12 +9,26 @@ from pathlib import Path
 import click
 
 from farm.cli.screen import say, shown
+from farm.cli.tables import database, has_database
 from farm.errors import BadRecipe, Reason
 from farm.recipe.recipe import DEFAULT
-from farm.registry.keyfiles import load_or_create
+from farm.registry import is_begun, load_or_create
 from farm.settings import Settings, load
 
-PLACE = click.Path(path_type=Path)
+
+class _Place(click.Path):
+    """A file or folder of this machine; the URL of a bucket would become a folder of that name."""
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """Return the path; refuse a URL."""
+        if "://" in os.fspath(value):
+            self.fail("a folder of this machine is wanted, not a URL.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PLACE = _Place(path_type=Path)
 recipe_option = click.option(
     "--recipe",
     default=DEFAULT,
@@ -54,10 +68,25 @@ def _make_home(home: Path) -> None:
         raise BadRecipe(Reason.BAD_OPTION, "FARM_HOME cannot be made here", errno=error.errno or 0) from None
 
 
+def _is_begun(settings: Settings) -> bool:
+    if not has_database(settings):
+        return False
+    with database(settings) as connection:
+        return is_begun(connection, settings.project)
+
+
 def make_keys(settings: Settings, *kinds: str) -> None:
-    """Make the keys that are missing, and say where they are and what losing them means."""
+    """Make the keys that are missing, and say where they are and what losing them means.
+
+    Raise `BadRecipe(BAD_KEY)` where the project was begun with others. That is asked where originals are sealed: the
+    project key alone is what does without a database.
+    """
     _make_home(settings.home)
     paths = {"project": settings.project_key_path, "vault": settings.vault_key_path}
+    missing = [kind for kind in kinds if not os.path.exists(paths[kind])]  # noqa: PTH110 - raises nothing
+    if missing and "vault" in kinds and _is_begun(settings):
+        hint = f"there is no {missing[0]} key here, and the project was begun with one; a new one would fit nothing"
+        raise BadRecipe(Reason.BAD_KEY, hint)
     for kind in kinds:
         if load_or_create(paths[kind], kind).created:
             say(f"A new {kind} key was made: {shown(paths[kind])}")

@@ -99,9 +99,9 @@ def diff(*, left: str, right: str, as_json: bool) -> None:
 def explain_(*, tag: str, recipe: str, sop_class: str, path: str, as_json: bool) -> None:
     """Say what happens to the attribute TAG, by which layer and which row of the standard.
 
-    TAG is a keyword, "(gggg,eeee)" or ggggeeee.
+    TAG is a keyword, "(gggg,eeee)" or ggggeeee; "(60xx,eeee)" for any overlay.
     """
-    wanted, uid = tags.read(tag, "TAG"), explain.sop_class_uid(sop_class) if sop_class else ""
+    wanted, uid = tags.asked(tag, "TAG"), explain.sop_class_uid(sop_class) if sop_class else ""
     told = explain.explain(chosen_recipe(recipe), wanted, uid, explain.path_of(path))
     if as_json:
         screen.emit(told.to_dict())

@@ -6,7 +6,7 @@ source, goes on with what is left, and says so when nothing is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,6 +64,11 @@ class Ended:
     """It was complete before, and the source holds nothing new."""
 
     @property
+    def changed(self) -> int:
+        """Return how many instances came in, or came again, because their source changed after their end."""
+        return self.summary.left_out.get("changed", 0)
+
+    @property
     def account(self) -> account.Account:
         """Return the account of the run."""
         return account.Account.of(self.summary.progress, self.summary.left_out)
@@ -80,7 +85,8 @@ class Ended:
         """Return what `--json` prints."""
         trouble = self.summary.trouble
         facts = {"run": self.summary.run_id, "state": self.summary.progress.state, "new": self.summary.is_new}
-        facts |= {"found": self.summary.found, "nothing_to_do": self.idle, "trouble": trouble and trouble.value}
+        facts |= {"found": self.summary.found, "changed": self.changed}
+        facts |= {"nothing_to_do": self.idle, "trouble": trouble and trouble.value}
         return facts | self.account.to_dict()
 
 
@@ -162,12 +168,12 @@ def carry_out(order: Order) -> Ended:
         summary = run_folder(
             order.settings, order.source, order.destination, order.recipe, on_progress=on_progress, stop=stop
         )
-    was_over = not summary.is_new and not summary.found and first[0].ended == summary.progress.ended
-    return Ended(
-        summary=summary,
-        interrupted=stop.is_set(),
-        idle=was_over and summary.complete,
-    )
+    ended = Ended(summary=summary, interrupted=stop.is_set(), idle=False)
+    brought = summary.is_new or summary.found or ended.changed
+    if summary.complete:
+        account.say_if_empty(summary.left_out.get("files", 0), summary.progress.total)
+    was_over = not brought and first[0].ended == summary.progress.ended
+    return replace(ended, idle=was_over and summary.complete)
 
 
 def _tell(ended: Ended, order: Order) -> None:
@@ -180,6 +186,8 @@ def _tell(ended: Ended, order: Order) -> None:
     else:
         title = f"Run {run_id} is not complete. {_why(ended)}"
     account.show(title, ended.account)
+    if ended.changed:
+        screen.tell(f"  {ended.changed:,} came again: their source has changed since the run was done with it.")
     facts = [
         ("Output", screen.shown(order.destination)),
         ("Keys", screen.shown(order.settings.project_key_path.parent)),

@@ -10,6 +10,7 @@ import click
 
 from farm.cli import account, screen
 from farm.cli.interrupt import draining
+from farm.cli.net_options import transfer_syntaxes_option
 from farm.cli.options import (
     PLACE,
     json_option,
@@ -55,9 +56,30 @@ def _pairs(_context: click.Context, _option: click.Parameter, given: tuple[str, 
     "--only", multiple=True, callback=_pairs, metavar="KEYWORD=VALUE", help="Refuse others before their pixels; repeat."
 )
 @click.option("--private", is_flag=True, help="Take SOP classes that the standard does not know.")
+@transfer_syntaxes_option("Take this private transfer syntax too; repeat.")
+@click.option(
+    "--users", type=_FILE, metavar="FILE", help="Who may come: NAME or NAME:PASSCODE a line.  [default: anybody]"
+)
+@click.option(
+    "--report-to",
+    "report_to",
+    multiple=True,
+    metavar="AET@HOST:PORT",
+    help="Where a peer that hangs up gets its report on storage commitment; repeat.",
+)
 @click.option("--processes", type=click.IntRange(min=1), help="Receiving processes.  [default: half the processors]")
 @click.option(
     "--max-associations", type=click.IntRange(min=0), default=64, show_default=True, help="Of one peer; 0: any."
+)
+@click.option(
+    "--max-per-address",
+    type=click.IntRange(min=0),
+    default=256,
+    show_default=True,
+    help="Associations of one address, whatever their titles; 0: any.",
+)
+@click.option(
+    "--max-connections", type=click.IntRange(min=1), default=512, show_default=True, help="Of each receiving process."
 )
 @click.option(
     "--max-pdu", type=click.IntRange(4096, 1 << 20), default=131_072, show_default=True, help="Largest PDU, in bytes."
@@ -69,6 +91,22 @@ def _pairs(_context: click.Context, _option: click.Parameter, given: tuple[str, 
     show_default=True,
     metavar="SECONDS",
     help="An idle association ends.",
+)
+@click.option(
+    "--least-rate",
+    type=click.IntRange(min=0),
+    default=1024,
+    show_default=True,
+    metavar="BYTES",
+    help="A second; an instance that lags behind it by the idle time ends its association. 0: any.",
+)
+@click.option(
+    "--longest",
+    type=click.IntRange(min=0),
+    default=86_400,
+    show_default=True,
+    metavar="SECONDS",
+    help="Of an association; then it ends between two requests. 0: any.",
 )
 @click.option("--tls-cert", type=_FILE, help="PEM file of this side's certificate: listen by TLS.")
 @click.option("--tls-key", type=_FILE, help="PEM file of its key, if it is another.")
@@ -86,10 +124,17 @@ def scp(  # noqa: PLR0913 - one for each option
     peers: tuple[str, ...],
     only: tuple[tuple[str, str], ...],
     private: bool,
+    syntaxes: tuple[str, ...],
+    users: Path | None,
+    report_to: tuple[str, ...],
     processes: int | None,
     max_associations: int,
+    max_per_address: int,
+    max_connections: int,
     max_pdu: int,
     idle: int,
+    least_rate: int,
+    longest: int,
     tls_cert: Path | None,
     tls_key: Path | None,
     tls_ca: Path | None,
@@ -110,9 +155,16 @@ def scp(  # noqa: PLR0913 - one for each option
         peers=peers,
         only=only,
         private=private,
+        syntaxes=syntaxes,
+        users=_absolute(users),
+        report_to=report_to,
         max_pdu=max_pdu,
         max_associations=max_associations,
+        max_per_address=max_per_address,
+        max_connections=max_connections,
         idle_seconds=idle,
+        least_rate=least_rate,
+        longest_seconds=longest,
         certificate=_absolute(tls_cert),
         key=_absolute(tls_key),
         authority=_absolute(tls_ca),

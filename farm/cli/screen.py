@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-_WIDE = 200
-"""Columns where no terminal tells its own width: lines for a program to read must not be folded."""
+_WIDE = 1_000_000
+"""Columns where no terminal tells its own width: lines for a program to read are neither folded nor cut."""
 _OURS = ("farm", "scheduler", "workers")
 
 
@@ -33,7 +33,8 @@ def tell_rows(head: Sequence[str], rows: Iterable[Sequence[object]], *, right: I
     """Write rows under a heading (none if it is empty) to standard output, the columns `right` aligned to the right."""
     table = Table(box=None, pad_edge=False, show_header=any(head), header_style="bold")
     for at, title in enumerate(head):
-        table.add_column(title, justify="right" if at in tuple(right) else "left", no_wrap=at < len(head) - 1)
+        # A value too wide for the screen is folded: a UID that was cut is worth nothing.
+        table.add_column(title, justify="right" if at in tuple(right) else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(value)) for value in row))
     console = Console(highlight=False)

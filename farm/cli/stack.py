@@ -62,8 +62,8 @@ class Facts:
 def up(*, background: bool, workers: int | None, as_json: bool) -> Status:
     """Keep the farm on: embedded Postgres and Valkey, a worker, and Flower on loopback.
 
-    What is left of the runs is done meanwhile, and what `farm run` orders uses the same servers. In the foreground,
-    Ctrl-C stops it.
+    What is left of the runs of all projects is done meanwhile, and what `farm run` orders uses the same servers. It
+    neither receives nor harvests: `farm scp` and `farm harvest` do, beside it. In the foreground, Ctrl-C stops it.
     """
     settings = settings_with(workers=workers)
     make_keys(settings, "project", "vault")

@@ -25,8 +25,8 @@ MEANING: dict[Status, str] = {
     Status.USAGE: "The command line is wrong.",
     Status.QUARANTINED: "Instances are quarantined or refused, and --strict was given or the source is a single file; "
     "or a peer did not take or give some; or an output is not as it was released.",
-    Status.ORDER: "The order cannot be carried out: recipe, key, source or destination.",
-    Status.AWAY: "Something is away (disk, database, broker, peer). The same command goes on later.",
+    Status.ORDER: "The order cannot be carried out: recipe, key, source or destination; or the harvest is cancelled.",
+    Status.AWAY: "Something is away (disk, database, broker, peer), or paused. The same command goes on later.",
     Status.INTERRUPTED: "Interrupted. What was in hand is finished; the same command goes on.",
 }
 

@@ -29,10 +29,15 @@ _NOT_WANTED = "redis://not-wanted"
 _PACKAGES = ("farm.registry", "farm.ledger")
 
 
+def has_database(settings: Settings) -> bool:
+    """Tell whether a database is named, or was made in the home."""
+    return bool(settings.database_url) or (settings.home / "embedded").is_dir()
+
+
 @contextmanager
 def database(settings: Settings, *, make: bool = False) -> Iterator[psycopg.Connection]:
     """Give a connection; `make`: a database that is not there yet is made, else that is `BadRecipe`."""
-    if not (make or settings.database_url or (settings.home / "embedded").is_dir()):
+    if not (make or has_database(settings)):
         raise BadRecipe(Reason.BAD_OPTION, "there is no run yet in FARM_HOME")
     with Stack(replace(settings, broker_url=_NOT_WANTED)) as stack, connect(stack.database_url) as connection:
         if make or not settings.database_url:

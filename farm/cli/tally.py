@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from farm.errors import Reason
+    from farm.sources import Entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,8 @@ class Tally:
     output_bytes: int = 0
     told: Counter[str] = field(default_factory=Counter)
     quarantined: Counter[Reason] = field(default_factory=Counter)
+    failed: list[tuple[bytes, Reason]] = field(default_factory=list)
+    """Locators of those in `quarantined`, until they are taken."""
     faults: list[str] = field(default_factory=list)
     """Places in the code where the farm itself failed."""
 
@@ -49,6 +52,17 @@ class Tally:
         self.output_bytes += other.output_bytes
         self.told += other.told
         self.quarantined += other.quarantined
+        self.failed += other.failed
+
+    def fail(self, entry: Entry, reason: Reason) -> None:
+        """Count an instance that cannot be done."""
+        self.quarantined[reason] += 1
+        self.failed.append((entry.locator, reason))
+
+    def taken(self) -> list[tuple[bytes, Reason]]:
+        """Return which have failed since this was asked the last time; they are not kept."""
+        failed, self.failed = self.failed, []
+        return failed
 
     def count(self, made: Made) -> None:
         """Count an instance that was released."""

@@ -14,6 +14,7 @@ import click
 from farm.cli import account, screen
 from farm.cli.carrying import STALE, Ended, carry_out, is_exact
 from farm.cli.coding_options import check_written, how_options, options_of, syntax_option
+from farm.cli.failed import failed_option
 from farm.cli.options import PLACE, jobs_option, json_option, settings_with
 from farm.cli.transcode_batch import LOSSY, Order
 from farm.errors import MEANING, Reason
@@ -42,6 +43,7 @@ _ACTIONS = ((Action.ENCODE, "encoded"), (Action.REWRITE, "rewritten"), (Action.C
 @click.option("--refuse", is_flag=True, help="Refuse what cannot be had in the transfer syntax, instead of copying it.")
 @click.option("--no-proof", is_flag=True, help="Do not decode again, and compare, what was encoded.")
 @click.option("--strict", is_flag=True, help="End with status 3 if anything is refused.")
+@failed_option
 @json_option
 def transcode(  # noqa: PLR0913 - one for each option
     *,
@@ -53,6 +55,7 @@ def transcode(  # noqa: PLR0913 - one for each option
     refuse: bool,
     no_proof: bool,
     strict: bool,
+    failed: Path | None,
     as_json: bool,
     **how: float | None,
 ) -> Status:
@@ -63,6 +66,8 @@ def transcode(  # noqa: PLR0913 - one for each option
     DST gets the relative paths and names of SRC; where SRC is a file, DST is a folder, or the name of a .dcm file. What
     is in DST already is left as it is. What is lossless is proved, frame by frame. What cannot be had in the transfer
     syntax, or was lossy already and would lose more, is copied in its own; what is not a sound instance is refused.
+
+    A lossy copy gets a SOP Instance UID of its own: references to it, as in reports, still name the original.
     """
     wanted = Wanted(syntax=syntax, options=options_of(syntax, how), again=again, refuse=refuse, prove=not no_proof)
     order = Order(
@@ -73,7 +78,7 @@ def transcode(  # noqa: PLR0913 - one for each option
         wanted=wanted,
     )
     check_written(syntax)
-    ended = carry_out(order, _opened(order), word="refused")
+    ended = carry_out(order, _opened(order), failed=failed, word="refused")
     if as_json:
         screen.emit(_facts(ended, syntax))
     else:

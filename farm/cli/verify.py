@@ -28,6 +28,7 @@ from farm.ledger.outputs import Outputs
 from farm.queue import Place, Sealer
 from farm.registry import Registry
 from farm.sources import Counters, FolderSource
+from farm.stores import Owner
 
 if TYPE_CHECKING:
     import threading
@@ -63,8 +64,7 @@ def verify(*, run_id: int, jobs: int | None, as_json: bool) -> Status:
         order = Order(
             settings=settings,
             destination=Path(os.fsdecode(Sealer(*sealing).open_destination(place))),
-            project=project,
-            recipe_digest=run.recipe_digest,
+            owner=Owner(project=project, recipe=run.recipe_digest, key=sealing[0].check().hex()),
         )
         order.check()
         ended = carry_out(order, Outputs(connection), run, ledger.progress(run_id).done, notes)
@@ -79,6 +79,7 @@ def carry_out(order: Order, outputs: Outputs, run: Run, total: int, notes: Notes
     pool = Pool(order, order.settings.worker_count)
     tally, counters = pool.tally, Counters()
     trouble: FarmError | None = None
+    unseen = (0, 0)
     with Display() as display, draining() as stop:
 
         def on_tally(tally: Tally) -> None:
@@ -100,12 +101,19 @@ def carry_out(order: Order, outputs: Outputs, run: Run, total: int, notes: Notes
             for strays in () if trouble else _strays(order, outputs, run, counters, stop):
                 tally.kinds[Kind.UNCLAIMED] += len(strays)
                 notes.add(strays)
+            unseen = order.unseen()
         except FarmError as error:
             trouble = error
     left_out = account.left_out(counters.to_dict() | {"farm_folders": 0})
     interrupted = stop.is_set()
     return Ended(
-        tally=tally, total=total, files=counters.files, left_out=left_out, trouble=trouble, interrupted=interrupted
+        tally=tally,
+        total=total,
+        files=counters.files,
+        unseen=unseen,
+        left_out=left_out,
+        trouble=trouble,
+        interrupted=interrupted,
     )
 
 

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 from farm.cli.differences import Difference, Kind
-from farm.dicom import part10
 from farm.errors import BadInput, FarmError, Reason, place_of
-from farm.host.making import host_of
+from farm.host.making import host_of, limits_of
 from farm.sources import FolderSource
 from farm.stores import LocalStore
 from farm.transcoding import instance
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from farm.dicom.elements import Data
     from farm.ledger.outputs import Output
     from farm.settings import Settings
+    from farm.stores import Owner
 
 _AS_IT_IS = Wanted()
 
@@ -81,12 +81,15 @@ class Order:
 
     settings: Settings
     destination: Path
-    project: str
-    recipe_digest: str
+    owner: Owner
 
     def check(self) -> None:
         """Raise `Unavailable` where the destination is away, `BadRecipe` where it is another's by now."""
-        LocalStore(self.destination).open(self.project, self.recipe_digest, create=False)
+        LocalStore(self.destination).open(self.owner, create=False)
+
+    def unseen(self) -> tuple[int, int]:
+        """Count what is staged in the destination, and its orphans."""
+        return LocalStore(self.destination).unseen()
 
     def begun(self) -> Verifying:
         """Return the work of a process."""
@@ -113,7 +116,7 @@ class Verifying:
         self._order = order
         self._root = os.fsencode(order.destination)
         self._source = FolderSource(order.destination)
-        self._limits = part10.Limits(inflated_bytes=settings.inflate_limit_bytes, inflated_ratio=settings.inflate_ratio)
+        self._limits = limits_of(settings)
         self._read_limit = settings.read_limit_bytes
         self._transcoder = host_of(settings)
 

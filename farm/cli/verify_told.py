@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from farm.errors import FarmError
 
 _SHOWN = 1000
+_UNSEEN = (
+    "staged in .farm/tmp: a worker has them in hand, or left them when it was killed; a later run removes those",
+    "set aside in .farm/orphans: they had the name of an output, and no run has released them",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +33,8 @@ class Ended:
     tally: Tally
     total: int
     files: int = 0
+    unseen: tuple[int, int] = (0, 0)
+    """What is staged in the destination, and its orphans."""
     left_out: dict[str, int]
     trouble: FarmError | None = None
     interrupted: bool = False
@@ -53,6 +59,7 @@ class Ended:
             "not_decoded": tally.not_decoded,
         }
         facts |= {"read_bytes": tally.read_bytes, "files": self.files}
+        facts |= dict(zip(("staged", "orphans"), self.unseen, strict=True))
         return facts | {"left_out": self.left_out, "kinds": {kind.value: tally.kinds[kind] for kind in Kind}}
 
 
@@ -75,6 +82,9 @@ def tell(run_id: int, ended: Ended, notes: Notes) -> None:
     screen.tell_rows(("", ""), [(f"  {name}", count) for name, count in ends], right=(1,))
     if tally.not_decoded:
         screen.tell("  not decoded: no codec that is installed reads their transfer syntax")
+    for count, what in zip(ended.unseen, _UNSEEN, strict=True):
+        if count:
+            screen.tell(f"  {count:,} {what}")
     account.show_left_out(ended.left_out)
     account.show_why(
         "different", [(kind.value, tally.kinds[kind], MEANING[kind]) for kind in Kind if tally.kinds[kind]]

@@ -29,10 +29,11 @@ _INFLATED_FREELY = 64 << 20  # a deflated data set may grow to this size whateve
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How far a deflated data set may inflate: bytes, and times its own size once past 64 MiB."""
+    """How far a deflated data set may inflate: bytes, and times its own size once past 64 MiB; and a frame's bytes."""
 
     inflated_bytes: int = 2 << 30
     inflated_ratio: int = 200
+    frame_bytes: int = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +51,11 @@ class Part10:
     sop_instance: bytes = b""
 
 
-def parse(data: Data, limits: Limits | None = None) -> Part10:
+def parse(data: Data, limits: Limits | None = None, *, takes_private: bool = False) -> Part10:
     """Find the data set in a file; raise `BadInput` where it is not DICOM or its syntax cannot be told.
 
-    With `limits` None a deflated data set is not inflated, and `data` is the file's.
+    With `limits` None a deflated data set is not inflated, and `data` is the file's. With `takes_private` a transfer
+    syntax that the standard does not list is taken as declared: nothing but its headers is then known.
     """
     if not len(data):
         raise BadInput(Reason.EMPTY_FILE)
@@ -65,7 +67,12 @@ def parse(data: Data, limits: Limits | None = None) -> Part10:
     uid = meta.get(0x00020010, b"").decode("ascii", "replace")
     declared = syntaxes.find(uid)
     if uid and declared is None:
-        raise BadInput(Reason.UNKNOWN_SYNTAX)
+        if not takes_private:
+            raise BadInput(Reason.UNKNOWN_SYNTAX)
+        syntax, dialect = TransferSyntax(uid=uid), _dialect(data, start)
+        return Part10(
+            data=data, start=start, syntax=syntax, dialect=dialect, sop_class=sop_class, sop_instance=sop_instance
+        )
     if declared is not None and declared.deflated:
         if limits is not None:
             data, start = _inflated(data, start, limits), 0

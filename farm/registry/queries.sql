@@ -2,15 +2,30 @@
 
 -- name: add_project
 WITH added AS (
-    INSERT INTO registry.projects (name, check_value) VALUES (%(name)s, %(check_value)s)
+    INSERT INTO registry.projects (name, check_value, vault_check)
+    VALUES (%(name)s, %(check_value)s, %(vault_check)s)
     ON CONFLICT (name) DO NOTHING
     RETURNING id
 )
 INSERT INTO registry.audit (project_id, actor, action, fields)
 SELECT id, %(actor)s, 'project created', '{}' FROM added
 
+-- name: vault_check
+-- A project that was begun before there was one takes that of who opens it next.
+UPDATE registry.projects SET vault_check = coalesce(vault_check, %(vault_check)s) WHERE id = %(project_id)s
+RETURNING vault_check
+
+-- name: is_made
+SELECT to_regclass('registry.projects') IS NOT NULL
+
+-- name: is_begun
+SELECT EXISTS (SELECT FROM registry.projects WHERE name = %(name)s)
+
 -- name: project
 SELECT id, check_value FROM registry.projects WHERE name = %(name)s
+
+-- name: names
+SELECT id, name FROM registry.projects
 
 -- name: project_of_id
 SELECT name, check_value FROM registry.projects WHERE id = %(project_id)s

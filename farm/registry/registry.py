@@ -34,6 +34,18 @@ if TYPE_CHECKING:
 _QUERIES: Final = load_queries("farm.registry")
 
 
+def is_begun(conn: psycopg.Connection, project: str) -> bool:
+    """Tell, without any key, whether a project was begun in this database, which may know of no projects yet."""
+    db = Database(conn, _QUERIES)
+    return bool(db.value("is_made") and db.value("is_begun", {"name": project}))
+
+
+def project_names(conn: psycopg.Connection) -> dict[int, str]:
+    """Return, without any key, the names of the projects that were begun in this database."""
+    db = Database(conn, _QUERIES)
+    return dict(db.rows("names")) if db.value("is_made") else {}
+
+
 class Registry:
     """The registry through one connection.
 
@@ -45,6 +57,7 @@ class Registry:
         """Take an autocommit connection and the two keys."""
         self._db = Database(conn, _QUERIES)
         self._project_key = project_key
+        self._vault_check = vault.check()
         self._seals = Seals(vault, project_key)
         self._remembered = Remembered()
         self._resolver = Resolver(self._db, self._seals, project_key, self._remembered)
@@ -55,12 +68,13 @@ class Registry:
     def open_project(self, name: str, *, scheme: Scheme | None = None, actor: str = "farm") -> int:
         """Return the project's id, creating the project at first, and bind it to the scheme's rules.
 
-        Raise `BadRecipe`: `KEY_MISMATCH` for another key, `MAPPING_MISMATCH` where the project follows other rules.
+        Raise `BadRecipe`: `KEY_MISMATCH` for other keys, `MAPPING_MISMATCH` where the project follows other rules.
         """
         with self._db.transaction():
-            values = {"name": name, "check_value": self._project_key.check(), "actor": actor}
-            self._db.run("add_project", values)
+            values = {"name": name, "check_value": self._project_key.check(), "vault_check": self._vault_check}
+            self._db.run("add_project", values | {"actor": actor})
             project_id = self.project_id(name)
+            self._check_vault(project_id)
             if scheme is not None:
                 self._bind(project_id, scheme.rules())
         return project_id
@@ -81,7 +95,16 @@ class Registry:
 
     def _check(self, expected: bytes) -> None:
         if not hmac.compare_digest(expected, self._project_key.check()):
-            raise BadRecipe(Reason.KEY_MISMATCH)
+            raise BadRecipe(Reason.KEY_MISMATCH, "The project key is not the one that this project was begun with.")
+
+    def _check_vault(self, project_id: int) -> None:
+        """Raise `BadRecipe` for another vault key: what it seals would open for nobody.
+
+        Whoever only opens is not asked: that is on record first, and another key opens nothing.
+        """
+        values = {"project_id": project_id, "vault_check": self._vault_check}
+        if not hmac.compare_digest(self._db.value("vault_check", values), self._vault_check):
+            raise BadRecipe(Reason.KEY_MISMATCH, "The vault key is not the one that this project was begun with.")
 
     def _bind(self, project_id: int, rules: dict[str, str]) -> None:
         """Let a project follow these rules from now on, but for kinds whose rule is empty."""

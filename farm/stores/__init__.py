@@ -3,6 +3,6 @@
 from farm.stores.local import LocalStore
 from farm.stores.memory import MemoryStore
 from farm.stores.mirror import Mirror
-from farm.stores.store import Segment, Staged, Store
+from farm.stores.store import Owner, Segment, Staged, Store
 
-__all__ = ["LocalStore", "MemoryStore", "Mirror", "Segment", "Staged", "Store"]
+__all__ = ["LocalStore", "MemoryStore", "Mirror", "Owner", "Segment", "Staged", "Store"]

@@ -53,7 +53,15 @@ def sync_folder(path: str) -> None:
 
 @contextmanager
 def appearing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; what is written there takes its place, whole, when the block succeeds."""
+    """Give a temporary path beside `path`; what is written there takes its place, whole, when the block succeeds.
+
+    Of a link the file that it leads to is replaced. A pipe or a device is written to itself: it is nobody's to replace.
+    """
+    with guarded():
+        if path.exists() and not path.is_file():
+            yield path
+            return
+        path = path.resolve()
     temp = path.with_name(f".{secrets.token_hex(8)}.part")
     with guarded():
         try:

@@ -33,7 +33,7 @@ from blake3 import blake3
 
 from farm.stores import mark
 from farm.stores.durable import guarded, sync_folder, unavailable
-from farm.stores.store import Segment, Staged, Store, checked
+from farm.stores.store import Owner, Segment, Staged, Store, checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -67,12 +67,12 @@ class LocalStore(Store):
         self._known: set[str] = {""}
         """Folders whose own names are on stable storage, as far as this process has seen to."""
 
-    def open(self, project: str, recipe_digest: str, *, create: bool = True) -> None:
-        """Tie the destination to one project and recipe, or check that it is tied to these."""
+    def open(self, owner: Owner, *, create: bool = True) -> None:
+        """Tie the destination to its owner, or check that it is tied to this one."""
         if not create:
-            mark.check(self._path, project, recipe_digest)
+            mark.check(self._path, owner)
             return
-        mark.make(self._path, project, recipe_digest)
+        mark.make(self._path, owner)
         with guarded():
             os.makedirs(self._temps, mode=0o700, exist_ok=True)
             os.makedirs(self._orphans, mode=0o700, exist_ok=True)
@@ -194,6 +194,11 @@ class LocalStore(Store):
                             removed += 1
         return removed
 
+    def unseen(self) -> tuple[int, int]:
+        """Count what lies in the store's own folder: what is staged, by anybody, and the orphans."""
+        with guarded():
+            return _count(self._temps), _count(self._orphans)
+
     def _checked(self, path: str) -> str:
         """Return a path if it can be an output's here; raise `BadRecipe` otherwise."""
         return checked(path)
@@ -209,6 +214,14 @@ class LocalStore(Store):
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def _count(folder: str) -> int:
+    try:
+        with os.scandir(folder) as entries:
+            return sum(1 for _ in entries)
+    except FileNotFoundError:
+        return 0
 
 
 def _write(fd: int, segments: Sequence[Segment]) -> int:

@@ -49,6 +49,7 @@ COLUMNS: tuple[Column, ...] = (
     Column(name="codec", kind="text", meaning="The libraries that did it, their versions, and the device, if any."),
     Column(name="pixels_at_risk", kind="truth", meaning="The pixels may show text and were passed unexamined."),
     Column(name="counts", kind="json", meaning="What was done to its attributes: a number for each action."),
+    Column(name="findings", kind="json", meaning="What the release gate found, if it held it back: kinds and places."),
     Column(name="versions", kind="text", meaning="Versions of the code that made the output."),
     Column(name="recipe_digest", kind="text", meaning="Digest of the recipe."),
     Column(name="finished_at", kind="time", meaning="When it ended, by the database's clock (UTC)."),

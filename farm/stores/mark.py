@@ -1,9 +1,10 @@
-"""The mark that ties a destination folder to one project and one recipe.
+"""The mark that ties a destination folder to one project, one project key and one recipe.
 
-Two recipes in one folder would put differently de-identified copies of one study side by side, and two projects would
-mix their subjects. So the first run writes `.farm/destination.json`, and every later run and every worker compares it.
-The mark is made by a hard link that replaces nothing: of two first runs at a time one wins and the other reads the
-winner's, and a file system without hard links is found out before any work is done.
+Two recipes in one folder would put differently de-identified copies of one study side by side, two projects would mix
+their subjects, and two keys (of two homes, say) make two subjects of one. So the first run writes
+`.farm/destination.json`, and every later run and every worker compares it. The mark is made by a hard link that
+replaces nothing: of two first runs at a time one wins and the other reads the winner's, and a file system without hard
+links is found out before any work is done.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import errno
 import json
 import os
 import secrets
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from farm.errors import BadRecipe, Reason, Unavailable
@@ -20,9 +22,11 @@ from farm.stores.durable import guarded, sync_folder, unavailable
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from farm.stores.store import Owner
+
 FOLDER = ".farm"
 _NAME = "destination.json"
-_FORMAT = 1
+_FORMAT = 2
 _HARMLESS = frozenset({FOLDER, "lost+found"})
 """What an unmarked destination may hold: what a killed first run left, and what a fresh ext4 volume comes with."""
 
@@ -40,34 +44,34 @@ def is_inside(path: Path) -> bool:
     return any((folder / FOLDER / _NAME).exists() for folder in (path, *path.parents))
 
 
-def make(root: Path, project: str, recipe_digest: str) -> None:
+def make(root: Path, owner: Owner) -> None:
     """Make the destination and its mark where they are missing, then check the mark."""
     found = _read(root)
     if found is None:
         try:
-            _write(root, _content(project, recipe_digest))
+            _write(root, _content(owner))
         except OSError as error:
             hint = _UNUSABLE.get(error.errno or 0)
             if hint is None:
                 raise unavailable(error) from None
             raise BadRecipe(Reason.BAD_DESTINATION, hint) from None
-    check(root, project, recipe_digest)
+    check(root, owner)
 
 
-def check(root: Path, project: str, recipe_digest: str) -> None:
-    """Raise `BadRecipe` for another project's or recipe's destination, `Unavailable` for one without a mark."""
+def check(root: Path, owner: Owner) -> None:
+    """Raise `BadRecipe` for another's destination, `Unavailable` for one without a mark."""
     found = _read(root)
     if found is None:
         raise Unavailable(Reason.STORAGE_ERROR, "The destination has lost its mark; is it mounted?")
-    wanted = _content(project, recipe_digest)
+    wanted = _content(owner)
     if found == wanted:
         return
     differing = next((name for name in wanted if found.get(name) != wanted[name]), "format")
     raise BadRecipe(Reason.BAD_DESTINATION, f"The destination was begun with another {differing}; choose a new folder")
 
 
-def _content(project: str, recipe_digest: str) -> dict[str, object]:
-    return {"format": _FORMAT, "project": project, "recipe": recipe_digest}
+def _content(owner: Owner) -> dict[str, object]:
+    return {"format": _FORMAT} | asdict(owner)
 
 
 def _read(root: Path) -> dict[str, object] | None:

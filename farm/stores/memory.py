@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 from farm.errors import BadRecipe, Reason, Unavailable
-from farm.stores.store import Segment, Staged, Store, checked
+from farm.stores.store import Owner, Segment, Staged, Store, checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,18 +20,18 @@ class MemoryStore(Store):
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.orphans: list[bytes] = []
-        self._owner: tuple[str, str] | None = None
+        self._owner: Owner | None = None
         self._numbers = itertools.count()
         self._unsynced: dict[str, bytes] = {}
         self._synced: dict[str, bytes] = {}
 
-    def open(self, project: str, recipe_digest: str, *, create: bool = True) -> None:
-        """Tie the destination to one project and recipe, or check that it is tied to these."""
+    def open(self, owner: Owner, *, create: bool = True) -> None:
+        """Tie the destination to its owner, or check that it is tied to this one."""
         if self._owner is None and not create:
             raise Unavailable(Reason.STORAGE_ERROR)
-        if self._owner not in {None, (project, recipe_digest)} or (self._owner is None and self.files):
+        if self._owner not in {None, owner} or (self._owner is None and self.files):
             raise BadRecipe(Reason.BAD_DESTINATION)
-        self._owner = (project, recipe_digest)
+        self._owner = owner
 
     def stage(self, path: str, segments: Sequence[Segment]) -> Staged:
         """Keep the segments, joined."""

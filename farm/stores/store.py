@@ -38,15 +38,26 @@ class Staged:
     """Bytes written."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """To whom a destination belongs: its instances are all of one project, key and recipe."""
+
+    project: str
+    recipe: str
+    """Its digest."""
+    key: str
+    """The check value of the project key, in hex: it tells two keys apart, and nothing about either."""
+
+
 class Store(Protocol):
     """What every store does. All methods raise `Unavailable` (`no-space`, `storage-error`) when the storage fails."""
 
-    def open(self, project: str, recipe_digest: str, *, create: bool = True) -> None:
-        """Tie the destination to one project and recipe, or check that it is tied to these; call it first.
+    def open(self, owner: Owner, *, create: bool = True) -> None:
+        """Tie the destination to its owner, or check that it is tied to this one; call it first.
 
         Workers pass `create=False`: a destination without a mark is not mounted, and a fresh one must not be made in
-        its place (`Unavailable`). Raise `BadRecipe` (`bad-destination`) for one of another project or recipe,
-        or that has content and no mark.
+        its place (`Unavailable`). Raise `BadRecipe` (`bad-destination`) for one of another owner, or that
+        has content and no mark.
         """
 
     def stage(self, path: str, segments: Sequence[Segment]) -> Staged:

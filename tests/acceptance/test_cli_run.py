@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from fix_cli import ended
 from fix_farm import CT, changed, make_instances, visible
 
 from farm.cli.statuses import Status
+from farm.registry import load_or_create
 from farm.stores.manifest import COLUMNS
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ def test_a_run_and_all_that_looks_at_it(farm: Cli, mixed: Path, tmp_path: Path) 
         "state": "complete",
         "new": True,
         "found": 8,
+        "changed": 0,
         "nothing_to_do": False,
         "trouble": None,
         "total": 8,
@@ -72,13 +75,81 @@ def test_a_run_and_all_that_looks_at_it(farm: Cli, mixed: Path, tmp_path: Path) 
     said = [first, again, *_looks(farm), *_manifests(farm, tmp_path)]
 
     retried = farm("quarantine", "retry", "--reason", "truncated")
-    assert retried.out.startswith("1 instances of run 1 are back at work")
+    assert retried.out == "1 instances of run 1 are back at work: give its `farm run` again, or `farm up`.\n"
+    nothing = farm("quarantine", "retry", "--reason", "truncated")
+    assert nothing.out == "Nothing of that reason is quarantined in run 1.\n"
     assert farm("status", "1", "--json").json["waiting"] == 1
     end = farm("run", mixed, out)
     assert end.status == Status.DONE
     assert end.out.startswith("Run 1 is complete: every instance is accounted for.\n")
     words = "".join(one.out + one.err for one in [*said, retried, end])
     assert not [canary for canary in ("Doe", "CompressedSamples", "1CT1", "notes") if canary in words]
+
+
+def test_runs_are_told_apart(farm: Cli, tmp_path: Path) -> None:
+    """Lost otherwise: of ten runs in a table nobody knows which is whose."""
+    make_instances(tmp_path / "in", 1)
+    assert farm("run", tmp_path / "in", tmp_path / "out", "--project", "trial2", "--recipe", "basic").status == 0
+    told = {"run": 1, "project": "trial2", "kind": "folder", "recipe": "basic"}
+    [listed] = farm("status", "--json").json["runs"]
+    assert listed | told == listed
+    one = farm("status", "1", "--json").json
+    assert one | told == one
+    assert "project trial2, recipe basic, kind folder" in farm("status", "1").out
+    assert farm("status").out.splitlines()[1].split()[:4] == ["1", "trial2", "folder", "basic"]
+
+
+@pytest.mark.parametrize("command", ["run", "deid", "transcode"])
+def test_a_source_without_files_is_told(farm: Cli, tmp_path: Path, command: str) -> None:
+    """Lost otherwise: a share that is not mounted is an empty folder, of which every instance is accounted for."""
+    source, words = tmp_path / "in", (["--to", "native"] if command == "transcode" else [])
+    [path] = make_instances(source, 1)
+    assert "no files" not in farm(command, source, tmp_path / "out", *words).err
+    path.unlink()
+    said = farm(command, source, tmp_path / "out", *words)
+    assert said.status == Status.DONE
+    known = ", and 1 instances are known of it" if command == "run" else ""
+    assert f"farm: the source holds no files{known}\n" in said.err
+
+
+def test_a_source_that_changed_is_told(farm: Cli, tmp_path: Path) -> None:
+    """An instance in the place of one that was done would go unseen: there would be nothing to do, it is said."""
+    first, second = make_instances(tmp_path / "in", 2)
+    assert farm("run", tmp_path / "in", tmp_path / "out").status == Status.DONE
+    [new] = make_instances(tmp_path / "new", 1, first=2)
+    second.write_bytes(new.read_bytes())
+    first.touch()
+    again = farm("run", tmp_path / "in", tmp_path / "out", "--json")
+    assert again.status == Status.DONE
+    told = {name: again.json[name] for name in ("found", "changed", "nothing_to_do", "total", "done", "skipped")}
+    assert told == {"found": 2, "changed": 2, "nothing_to_do": False, "total": 4, "done": 3, "skipped": 1}
+    first.touch()
+    words = farm("run", tmp_path / "in", tmp_path / "out").out
+    assert "  1 came again: their source has changed since the run was done with it.\n" in words
+    assert farm("run", tmp_path / "in", tmp_path / "out", "--json").json["nothing_to_do"]
+
+
+@pytest.mark.parametrize("kind", ["project", "vault"])
+def test_a_wrong_key_harms_nothing(farm: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """What was found with a wrong key would be sealed for nobody, and the run never come to its end."""
+    source, out, other = tmp_path / "in", tmp_path / "out", tmp_path / "keys" / "other.key"
+    make_instances(source, 1)
+    assert farm("run", source, out).status == Status.DONE
+    make_instances(source, 1, first=1)
+    name = f"FARM_{kind.upper()}_KEY_FILE"
+    before = os.environ.get(name, "")
+    monkeypatch.setenv(name, str(other))
+    missing = farm("run", source, out)
+    assert (missing.status, missing.out) == (Status.ORDER, "")
+    assert missing.err.startswith(f"farm: bad-key: there is no {kind} key here, and the project was begun with one")
+    assert not other.exists()
+    load_or_create(other, kind)
+    wrong = farm("run", source, out)
+    assert (wrong.status, wrong.out) == (Status.ORDER, "")
+    assert wrong.err.startswith(f"farm: key-mismatch: The {kind} key ")
+    monkeypatch.setenv(name, before)
+    right = farm("run", source, out, "--json")
+    assert (right.status, right.json["done"], right.json["waiting"]) == (Status.DONE, 2, 0)
 
 
 def _looks(farm: Cli) -> list:  # type: ignore[type-arg]
@@ -89,7 +160,7 @@ def _looks(farm: Cli) -> list:  # type: ignore[type-arg]
     assert "Run 1 is complete." in words.out
     assert "    truncated  1  The data set ends inside an element.\n" in words.out
     table = farm("status")
-    assert table.out.splitlines()[1].split()[:2] == ["1", "complete"]
+    assert table.out.splitlines()[1].split()[:5] == ["1", "default", "folder", "research", "complete"]
     listed = farm("quarantine", "list", "--json")
     assert sorted(row["reason"] for row in listed.json["quarantined"]) == ["conflict", "not-dicom", "truncated"]
     some = farm("quarantine", "list", "1", "--reason", "conflict")
@@ -112,6 +183,9 @@ def _manifests(farm: Cli, folder: Path) -> list:  # type: ignore[type-arg]
     assert [tuple(row) for row in rows] == [tuple(column.name for column in COLUMNS)] * 8
     assert pq.read_table(parquet).column("output_digest").to_pylist() == [row["output_digest"] for row in rows]
     assert "Doe" not in lines.read_text()
+    printed = farm("manifest", "1", "--out", "-")
+    assert (printed.status, printed.out) == (Status.DONE, lines.read_text())
+    assert farm("run", folder, "s3://bucket/lake").status == Status.USAGE  # not a folder of that name
     assert farm("manifest", "1", "--out", folder / "manifest.csv").status == Status.USAGE
     assert farm("manifest", "1", "--out", folder / "gone" / "manifest.jsonl").status == Status.USAGE
     return said

@@ -71,6 +71,10 @@ def test_in_the_background(start: Starter, kept: Cli, made_home: Path, tmp_path:
     assert kept("run", "Doe^Jane", "out", "--json").json["done"] == 3
     assert kept("quarantine", "retry", "--json").json == {"run": 1, "retried": 1}
     until(lambda: kept("status", "1", "--json").json["state"] == "complete", "the run's end")
+    # Of whatever project: the workers are the same.
+    assert kept("run", "Doe^Jane", "out2", "--project", "trial2", "--json").json["quarantined"] == 1
+    assert kept("quarantine", "retry", "--json").json == {"run": 2, "retried": 1}
+    until(lambda: kept("status", "2", "--json").json["state"] == "complete", "the second run's end")
     tasks = until(lambda: _tasks(facts["flower_url"]), "a task in Flower")
     assert tasks[0]["args"].endswith("instances")
     pages = json.dumps(tasks).encode() + _flower(facts["flower_url"], "/workers")

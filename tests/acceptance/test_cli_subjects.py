@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import json
 import stat
 from typing import TYPE_CHECKING
 
 import psycopg
+import pydicom
 import pytest
 from fix_farm import CT, make_instances, visible
 
 from farm.cli.statuses import Status
+from farm.recipe import tags
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,3 +175,49 @@ def test_the_audit_comes_first(farm: Cli, settings: Settings, tmp_path: Path) ->
     assert (said.status, said.out) == (Status.ORDER, "")
     assert "bad-key" in said.err
     assert audit(settings)[-1][0] == "quarantine look-up"
+
+
+def test_what_is_held_back_for_review_is_told_and_let_go_on_record(
+    farm: Cli, settings: Settings, tmp_path: Path
+) -> None:
+    """Lost otherwise: nobody could see what there is to review, or let it go, or it would go and nobody knew."""
+    [path] = make_instances(tmp_path / "in", 1)
+    instance = pydicom.dcmread(path)
+    instance.PatientName = "Okafor^Adaeze"
+    instance.add_new(0x00540400, "LO", "Adaeze seen")
+    instance.save_as(path)
+    order = ("run", tmp_path / "in", tmp_path / "out", "--recipe", "basic")
+    assert farm(*order).status == Status.DONE
+    [row] = farm("quarantine", "list", "--json").json["quarantined"]
+    number = str(row["instance"])
+    assert row["reason"] == "gate-review"
+    assert row["findings"] == {"count": 1, "places": [{"kind": "name", "tag": "(0054,0400)", "path": []}]}
+    shown = farm("quarantine", "show", number)
+    assert "name in " + tags.named(0x00540400) in shown.out
+    manifest = farm("manifest", "1", "--out", "-")
+    assert json.loads(manifest.out)["findings"] == row["findings"]
+    assert "Adaeze" not in _words(shown, manifest)
+
+    assert farm("quarantine", "release", number).status == Status.USAGE
+    assert farm("quarantine", "release", number, "--why", " ").status == Status.USAGE
+    said = farm("quarantine", "release", number, "--why", "a city", "--json")
+    assert said.json == {"run": 1, "released": row["instance"]}
+    assert audit(settings)[-1] == (
+        "quarantine release",
+        {"instance": row["instance"], "findings": 1, "why": "a city"},
+    )
+    assert farm(*order).status == Status.DONE
+    done = json.loads(farm("manifest", "1", "--out", "-").out)
+    assert (done["state"], done["counts"]["waived"], done["findings"]) == ("done", 1, None)
+    assert farm("quarantine", "release", number, "--why", "again").status == Status.ORDER
+
+
+def test_only_what_is_held_back_for_review_is_let_go(farm: Cli, settings: Settings, tmp_path: Path) -> None:
+    """Lost otherwise: what is broken would count as released, or whoever lacks the vault key would decide."""
+    make_instances(tmp_path / "in", 1)[0].write_bytes(CT.read_bytes()[:2000])
+    assert farm("run", tmp_path / "in", tmp_path / "out").status == Status.DONE
+    [row] = farm("quarantine", "list", "--json").json["quarantined"]
+    said = farm("quarantine", "release", str(row["instance"]), "--why", "try")
+    assert said.status == Status.ORDER
+    assert "only what is held back for review" in said.err
+    assert [action for action, _ in audit(settings)] == ["project created"]

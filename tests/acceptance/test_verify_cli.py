@@ -91,12 +91,16 @@ def test_everything_that_can_differ(farm: Cli, released: Path, tmp_path: Path) -
         "not_decoded": 1,
         "read_bytes": 0,
         "files": _COUNT + 5,
+        "staged": 0,
+        "orphans": 0,
         "left_out": {},
         "kinds": dict.fromkeys(map(str, Kind), 0),
         "differences": [],
     }
     assert sound.json["read_bytes"] == sum(path.stat().st_size for path in visible(released))
     wanted = _damage(released, tmp_path)
+    for name in ("tmp/killed", "orphans/first", "orphans/second"):
+        (released / ".farm" / name).touch()
     said = farm("verify", "1", "--json", "-j", "2")
     assert said.status == Status.QUARANTINED
     assert _differences(said) == wanted
@@ -104,10 +108,13 @@ def test_everything_that_can_differ(farm: Cli, released: Path, tmp_path: Path) -
     assert (said.json["kinds"], kinds) == (kinds, {**kinds, **{kind: kinds[kind] or 1 for kind in Kind}})
     assert said.json["different"] == len({path for path, kind, _ in wanted if kind != Kind.UNCLAIMED})
     assert said.json["left_out"] == {"symlinks": 2}
+    assert (said.json["staged"], said.json["orphans"]) == (1, 2)
     _check_numbers(farm, said, tmp_path)
     words = farm("verify", "1")
     assert words.status == Status.QUARANTINED
     assert words.out.startswith("Not everything is as run 1 has released it.\n")
+    assert "\n  1 staged in .farm/tmp: " in words.out
+    assert "\n  2 set aside in .farm/orphans: " in words.out
     lines = [re.sub(r": \d+ ", ": ", line) for line in words.out.splitlines()[-len(wanted) :]]
     shown = {
         f"{kind}: {click.format_filename(path)}{f' ({reason})' if reason else ''}" for path, kind, reason in wanted

@@ -18,7 +18,7 @@ __all__ = ["app"]
 _steps = handler.steps
 
 
-def steps(data: Any, *rest: Any) -> Any:
+def steps(data: Any, *rest: Any, **named: Any) -> Any:
     """Do what the pipeline does, but for marked instances."""
     end = bytes(data[-8:])
     if end == b"KILL-ME!":
@@ -27,7 +27,7 @@ def steps(data: Any, *rest: Any) -> Any:
         threading.Event().wait()
     if end == b"RAISE-ME":
         raise ValueError(bytes(data).decode("latin-1"))
-    return _steps(data, *rest)
+    return _steps(data, *rest, **named)
 
 
 handler.steps = steps

@@ -37,6 +37,25 @@ def test_a_project_is_bound_to_its_key(registry: Registry, ledger_connection: ps
     assert _audit(ledger_connection) == [("ada", "project created", {})] * 2
 
 
+def test_a_project_is_bound_to_its_vault(
+    registry: Registry, ledger_connection: psycopg.Connection, vault: Vault
+) -> None:
+    """What a run seals with another vault key opens for nobody: not for its workers, and not for the way back."""
+    project = registry.open_project("trial")
+    other = Registry(ledger_connection, Vault(b"w" * 32), PROJECT_KEY)
+    with pytest.raises(BadRecipe, match="vault key") as caught:
+        other.open_project("trial")
+    assert caught.value.reason is Reason.KEY_MISMATCH
+    # One that was begun before this was known takes the first vault key that comes with its own key.
+    ledger_connection.execute("UPDATE registry.projects SET vault_check = NULL")
+    with pytest.raises(BadRecipe):
+        Registry(ledger_connection, Vault(b"w" * 32), ProjectKey(b"q" * 32)).open_project("trial")
+    assert registry.open_project("trial") == project
+    with pytest.raises(BadRecipe):
+        other.open_project("trial")
+    assert Registry(ledger_connection, vault, PROJECT_KEY).open_project("trial") == project
+
+
 def test_the_way_back(registry: Registry) -> None:
     """A finding in the research data could not be told to the patient's physician."""
     project = registry.open_project("trial")

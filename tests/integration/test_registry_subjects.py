@@ -470,7 +470,7 @@ def test_a_registry_of_the_old_schema_goes_on(empty_database: str, vault: Vault)
         )
         conn.execute("CREATE TABLE farm_migrations (package text, name text, applied_at timestamptz DEFAULT now())")
         conn.execute("INSERT INTO farm_migrations VALUES ('farm.registry', '0001_registry.pre.sql')")
-        assert len(migrate(conn, "farm.registry")) == 2
+        assert len(migrate(conn, "farm.registry")) == 3
         project = registry.open_project("trial", scheme=Scheme())
         registry.record(project, [value])
         assert list(registry.subjects(project)) == [(value.subject.pseudonym, True)]

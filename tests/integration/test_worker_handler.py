@@ -12,7 +12,9 @@ from blake3 import blake3
 from fix_farm import CT, changed, make_instances
 
 from farm.errors import BadRecipe, Reason, Unavailable
+from farm.recipe.recipe import preset
 from farm.stores import LocalStore
+from scheduler.campaign import open_run
 from workers import handler as module
 from workers.handler import Handler
 
@@ -199,10 +201,10 @@ def test_our_own_fault_costs_one_instance(
     (source / "odd.dcm").write_bytes(CT.read_bytes() + b"\0" * 64)
     real = module.steps
 
-    def faulty(data: bytes, *rest: object) -> object:
+    def faulty(data: bytes, *rest: object, **named: object) -> object:
         if bytes(data[-8:]) == b"\0" * 8 and len(data) > CT.stat().st_size:
             raise ValueError("could not convert 'DOE^JANE'")
-        return real(data, *rest)  # type: ignore[arg-type]
+        return real(data, *rest, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "steps", faulty)
     run = opened()
@@ -304,6 +306,9 @@ def test_an_emptied_destination_is_noticed(opened: Opener, source: Path, handler
     for _ in range(2):
         with pytest.raises(BadRecipe, match=Reason.BAD_DESTINATION):
             opened()
+    assert not run.destination.exists()
+    with pytest.raises(BadRecipe, match=Reason.BAD_DESTINATION):
+        open_run(run.desk, source / "another", run.destination, preset("basic"))
     assert not run.destination.exists()
 
 

@@ -49,7 +49,8 @@ def test_instances_go_to_an_archive_and_come_back(cli: Cli, peers: Peers, scans:
     # One association: dcmqrscp names what it receives alike in processes that receive at once, and loses some of it.
     sent = cli("store", peer, scans, "--recursive", "--json")
     assert sent.status == Status.QUARANTINED
-    assert sent.json == {"sent": COUNT, "failed": 1, "decoded": 0, "outcomes": {"0x0000": COUNT, "not-dicom": 1}}
+    told = {"sent": COUNT, "failed": 1, "waiting": 0, "decoded": 0, "trouble": None}
+    assert sent.json == told | {"outcomes": {"0x0000": COUNT, "not-dicom": 1}}
     found = cli("find", peer, "-k", "StudyInstanceUID", "-k", "PatientID", "--csv")
     rows = list(csv.DictReader(io.StringIO(found.out)))
     assert [list(row) for row in rows] == [["StudyInstanceUID", "PatientID"]] * 2
@@ -89,7 +90,8 @@ def test_what_a_peer_does_not_take_is_decoded(cli: Cli, peers: Peers) -> None:
     target = peers.storescp("+x=")  # takes native transfer syntaxes alone, as it is by default
     said = cli("store", called(target), *sources, "--json")
     assert said.status == Status.DONE
-    assert json.loads(said.out) == {"sent": 4, "failed": 0, "decoded": 4, "outcomes": {"0x0000": 4}}
+    told = {"sent": 4, "failed": 0, "waiting": 0, "decoded": 4, "outcomes": {"0x0000": 4}, "trouble": None}
+    assert json.loads(said.out) == told
     received = {found.SOPInstanceUID: found for found in map(pydicom.dcmread, target.folder.iterdir())}
     for source in sources:
         before = pydicom.dcmread(source)
@@ -129,6 +131,21 @@ def test_a_peer_is_named_in_full(cli: Cli) -> None:
     """Lost otherwise: a missing port would be guessed."""
     assert cli("echo", "ORTHANC@localhost").status == Status.USAGE
     assert cli("find", "A@localhost:104", "-k", "NoSuchKeyword=1").status == Status.USAGE
+
+
+def test_what_goes_beyond_the_baseline_is_asked_for(cli: Cli, peers: Peers, tmp_path: Path) -> None:
+    """Lost otherwise: a query would find less than it was asked for, and nobody would know."""
+    archive = called(peers.dcmqrscp())
+    for command in (("find", archive), ("get", archive, "--into", tmp_path), ("move", archive, "--to", "ANY")):
+        key = ("-k", "PatientName=DOE")
+        assert cli(*command, *key).status == Status.DONE
+        said = cli(*command, *key, "--fuzzy")
+        assert (said.status, "does not grant" in said.err) == (Status.AWAY, True)
+    assert (
+        cli("get", archive, "--into", tmp_path, *key, "--transfer-syntax", "1.2.840.113619.5.2").status == Status.DONE
+    )
+    assert cli("get", archive, "--into", tmp_path, *key, "--transfer-syntax", "GE").status == Status.USAGE
+    assert cli("echo", archive, "--confirm-user").status == Status.USAGE
 
 
 def test_tls_by_options(cli: Cli, peers: Peers, certificates: Certificates) -> None:

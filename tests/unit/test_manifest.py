@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -56,7 +58,11 @@ def test_parquet_holds_the_same_with_types(tmp_path: Path) -> None:
     assert write_parquet(rows(2), tmp_path / "m.parquet") == 2
     table = pq.read_table(tmp_path / "m.parquet")
     assert table.schema.equals(SCHEMA, check_metadata=True)
-    assert table.to_pylist()[1] == row(1) | {"finished_at": AT.astimezone(UTC), "counts": '{"removed": 3}'}
+    assert table.to_pylist()[1] == row(1) | {
+        "finished_at": AT.astimezone(UTC),
+        "counts": '{"removed": 3}',
+        "findings": '{"removed": 3}',
+    }
 
 
 def test_parquet_is_written_in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,3 +130,26 @@ def test_a_folder_that_is_not_there(tmp_path: Path, write: Writer) -> None:
     """Lost: a mistyped target would end in a traceback."""
     with pytest.raises(Unavailable):
         write(rows(1), tmp_path / "no" / "m")
+
+
+@both
+def test_a_link_stays_a_link(write: Writer, tmp_path: Path) -> None:
+    """Lost otherwise: a link to where reports belong, or even a device's, would become a file."""
+    real, link = tmp_path / "reports" / "m", tmp_path / "m"
+    real.parent.mkdir()
+    link.symlink_to(real)
+    for _ in range(2):  # it leads nowhere at first
+        assert write(rows(2), link) == 2
+        assert link.is_symlink()
+        assert real.is_file()
+
+
+def test_a_pipe_is_written_to(tmp_path: Path) -> None:
+    """Lost otherwise: whoever reads the pipe would wait for ever, and the pipe would be gone."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_text)
+        assert write_jsonl(rows(2), pipe) == 2
+        assert len(read.result().splitlines()) == 2
+    assert pipe.is_fifo()

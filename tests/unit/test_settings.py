@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from farm.errors import BadRecipe, Reason
-from farm.settings import FIELDS_DOC, Settings, load
+from farm.settings import FIELDS_DOC, Settings, load, strangers
 
 URLS = {
     "FARM_DATABASE_URL": "postgresql://farm:s3cr3t@db.example/farm",
@@ -32,18 +32,45 @@ def test_nothing_set_gives_the_defaults() -> None:
 
 def test_each_setting_is_read_from_its_variable() -> None:
     """Lost otherwise: a documented variable would have no effect."""
+    texts = {name.removeprefix("FARM_").lower(): url for name, url in URLS.items()}
+    texts |= {"gpu": "off", "log_level": "DEBUG", "lease_seconds": "70"}
     for field in dataclasses.fields(Settings):
-        text = "7" if field.type == "int" else "/seven"
+        text = texts.get(field.name, "7" if field.type == "int" else "/seven")
         value = getattr(load({f"FARM_{field.name.upper()}": text}), field.name)
-        assert value == (7 if field.type == "int" else Path(text) if field.name == "home" else text)
+        assert value == (int(text) if field.type == "int" else Path(text) if field.name == "home" else text)
 
 
-@pytest.mark.parametrize("text", ["-1", "many", "1.5", ""])
-def test_a_number_that_is_none_is_refused_by_name(text: str) -> None:
-    """Lost otherwise: a typing error would become a default, or a traceback."""
-    with pytest.raises(BadRecipe, match="FARM_WORKERS") as raised:
-        load({"FARM_WORKERS": text})
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        *(("FARM_WORKERS", text) for text in ("-1", "many", "1.5", "")),
+        ("FARM_PARCEL_INSTANCES", "0"),  # the run would wait for ever
+        ("FARM_WINDOW_MESSAGES", "0"),
+        ("FARM_LEASE_SECONDS", "10"),  # it is renewed every five
+        ("FARM_LOG_LEVEL", "loud"),
+        ("FARM_GPU", "cuda"),
+        ("FARM_DATABASE_URL", "nonsense"),
+        ("FARM_DATABASE_URL", "mysql://farm:s3cr3t@db.example/farm"),
+        ("FARM_BROKER_URL", "amqp://:s3cr3t@cache.example"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_name(variable: str, text: str) -> None:
+    """Lost otherwise: a typing error would become a default, a run that never ends, or a traceback."""
+    with pytest.raises(BadRecipe, match=variable) as raised:
+        load({variable: text})
     assert raised.value.reason is Reason.BAD_OPTION
+    assert "s3cr3t" not in str(raised.value)
+
+
+def test_a_choice_may_be_in_small_letters() -> None:
+    """Lost otherwise: `debug` would be refused for its looks."""
+    assert load({"FARM_LOG_LEVEL": "debug"}).log_level == "DEBUG"
+
+
+def test_a_setting_with_a_typing_error_is_told() -> None:
+    """Lost otherwise: who writes FARM_WORKER would wonder for days why there are so many of them."""
+    found = strangers({"FARM_WORKER": "3", "FARM_WORKERS": "3", "FARM_XYZZY_PLUGH": "", "HOME": "/root"})
+    assert found == {"FARM_WORKER": "FARM_WORKERS", "FARM_XYZZY_PLUGH": ""}
 
 
 def test_passwords_do_not_show() -> None:

@@ -10,13 +10,14 @@ import subprocess
 import sys
 import threading
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from suites.store_suite import PATH, StoreSuite, digest, published, synced
+from suites.store_suite import OWNER, PATH, StoreSuite, digest, published, synced
 from suites.volumes import mounted
 
 from farm.errors import BadRecipe, Reason, Unavailable
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 
 
 def opened(root: Path) -> LocalStore:
-    """Give a store opened for project `p` and recipe `r`."""
+    """Give a store opened for `OWNER`."""
     store = LocalStore(root)
-    store.open("p", "r")
+    store.open(OWNER)
     return store
 
 
@@ -291,8 +292,8 @@ def test_sweep_leaves_what_is_young(tmp_path: Path) -> None:
 def test_a_killed_writer_leaves_nothing_visible(tmp_path: Path) -> None:
     """Lost: kill -9 in the middle of writing could leave half an instance under its name."""
     script = (
-        "import pathlib, signal, sys; from farm.stores import LocalStore\n"
-        "store = LocalStore(pathlib.Path(sys.argv[1])); store.open('p', 'r')\n"
+        "import pathlib, signal, sys; from farm.stores import LocalStore, Owner\n"
+        "store = LocalStore(pathlib.Path(sys.argv[1])); store.open(Owner(project='p', recipe='r', key='k'))\n"
         "store.stage('a.dcm', [b'abc'] * 5000); print('staged', flush=True); signal.pause()"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
@@ -332,7 +333,7 @@ def test_a_file_as_destination_is_refused(tmp_path: Path) -> None:
         assert caught.value.reason is Reason.BAD_DESTINATION
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"format": 2, "project": "p", "recipe": "r"}'])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"format": 1, "project": "p", "recipe": "r"}'])
 def test_a_mark_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes) -> None:
     """Lost: a damaged mark, or one of a later version, would be taken for no mark and written over."""
     opened(tmp_path)
@@ -364,7 +365,7 @@ def test_of_two_first_runs_one_wins(tmp_path: Path) -> None:
         store = LocalStore(tmp_path / "lake")
         barrier.wait()
         try:
-            store.open(project, "r")
+            store.open(replace(OWNER, project=project))
         except BadRecipe as error:
             answers.append(error.reason)
         else:

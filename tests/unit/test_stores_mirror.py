@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from suites.store_suite import digest, published, synced
+from suites.store_suite import OWNER, digest, published, synced
 from suites.volumes import mounted
 
 from farm.errors import BadRecipe, Reason, Unavailable
@@ -70,7 +70,7 @@ def test_nothing_of_the_farm_stays(mirror: Mirror, tmp_path: Path) -> None:
 
 def test_no_place_among_what_is_de_identified(tmp_path: Path) -> None:
     """Lost: instances with their names in them would lie in a folder that everybody takes for clean."""
-    LocalStore(tmp_path / "lake").open("p", "r")
+    LocalStore(tmp_path / "lake").open(OWNER)
     (tmp_path / "link").symlink_to(tmp_path / "lake")
     for name in ("lake", "lake/more/below", "link/more"):
         with pytest.raises(BadRecipe) as caught:
