@@ -93,7 +93,7 @@ def test_a_meaning_that_names_the_subject_goes() -> None:
     assert codes.is_meaning(b"Language")
     assert not Cleaner(["Doe^Jane"], b"").mentions("Language")
     assert Cleaner(["Language^Jane"], b"").mentions("Language")
-    assert coded(b"121045", b"DCM ", b"Language of Doe ") == ["121045", "DCM", "of"]
+    assert coded(b"121045", b"DCM ", b"Language of Doe ") == ["121045", "DCM", "REMOVED"]
 
 
 def test_a_local_code_may_not_stay_in_a_long_value() -> None:
