@@ -125,7 +125,7 @@ def _series(who: Subject, modality: str) -> dict[str, object]:
     day, clock = who.start.strftime("%Y%m%d"), who.start.strftime("%H%M%S")
     return {
         "BodyPartExamined": who.body_part,
-        "DeviceSerialNumber": who.identifier[-5:],
+        "DeviceSerialNumber": f"{7 * int(who.identifier[-5:]) % 99_991:05}",  # no number of the subject's
         "SoftwareVersions": "12.3.4_A",
         "ProtocolName": f"{who.body_part} ROUTINE",
         "DateOfLastCalibration": day,
