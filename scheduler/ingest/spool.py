@@ -108,8 +108,7 @@ class Spool:
         self.root = root.resolve()
         self._path = str(self.root)
         with guarded():
-            if not self.root.parent.exists():  # all spools' own: `parents` would not mind the mode
-                self.root.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+            self.root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # `parents` would not mind the mode
             self.root.mkdir(exist_ok=True, mode=0o700)
             self.root.chmod(0o700)
             sync_folder(str(self.root.parent))
