@@ -153,7 +153,7 @@ def open_run(desk: Desk, source: Path, destination: Path, recipe: Recipe) -> Run
                 project_id=project_id, destination_key=target.key, recipe_digest=recipe.digest
             )
         )
-        owner = Owner(project=settings.project, recipe=recipe.digest, key=desk.key.check().hex())
+        owner = Owner.of(settings.project, recipe.digest, desk.key)
         _open_store(LocalStore(destination), owner, released, 2 * settings.task_seconds)
         return session.call(
             lambda tables: tables.ledger.open_run(

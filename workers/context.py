@@ -59,7 +59,7 @@ class Contexts:
         source = self.sealer.open_source(Place(key=run.source_key, sealed=run.source_sealed))
         destination = self.sealer.open_destination(Place(key=run.destination_key, sealed=run.destination_sealed))
         store = LocalStore(Path(os.fsdecode(destination)))
-        store.open(Owner(project=project, recipe=recipe.digest, key=self.key.check().hex()), create=False)
+        store.open(Owner.of(project, recipe.digest, self.key), create=False)
         return RunContext(
             run_id=run.id,
             project_id=run.project_id,

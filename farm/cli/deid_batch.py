@@ -31,7 +31,7 @@ class Order(FolderOrder):
 
     def owner(self) -> Owner:
         """Return to whom the destination belongs."""
-        return Owner(project=self.settings.project, recipe=self.recipe.digest, key=self.key().check().hex())
+        return Owner.of(self.settings.project, self.recipe.digest, self.key())
 
     def key(self) -> ProjectKey:
         """Read the project key."""

@@ -64,7 +64,7 @@ def verify(*, run_id: int, jobs: int | None, as_json: bool) -> Status:
         order = Order(
             settings=settings,
             destination=Path(os.fsdecode(Sealer(*sealing).open_destination(place))),
-            owner=Owner(project=project, recipe=run.recipe_digest, key=sealing[0].check().hex()),
+            owner=Owner.of(project, run.recipe_digest, sealing[0]),
         )
         order.check()
         ended = carry_out(order, Outputs(connection), run, ledger.progress(run_id).done, notes)

@@ -20,6 +20,8 @@ from farm.errors import BadRecipe, Reason
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from farm.deid.keys import ProjectKey
+
 Segment = bytes | bytearray | memoryview
 
 # No component begins with a dot: neither `..` nor the store's own folder can be named.
@@ -47,6 +49,11 @@ class Owner:
     """Its digest."""
     key: str
     """The check value of the project key, in hex: it tells two keys apart, and nothing about either."""
+
+    @classmethod
+    def of(cls, project: str, recipe: str, key: ProjectKey) -> Owner:
+        """Return the owner for a project's name, a recipe's digest and the project key."""
+        return cls(project=project, recipe=recipe, key=key.check().hex())
 
 
 class Store(Protocol):
