@@ -152,6 +152,10 @@ def test_a_run_ends_with_the_last_that_attends_it(bench: Bench, database: str) -
         bench.ledger.pause(bench.run_id)
         bench.ledger.resume(bench.run_id)
         assert not bench.ledger.finish(bench.run_id)
+        backends = [connection.info.backend_pid for connection in (one, other)]
+    # A closed connection's locks go when its backend has gone, which this waits for.
+    for backend in backends:
+        bench.conn.execute("SELECT pg_terminate_backend(%s, 10000)", (backend,))
     assert not bench.ledger.is_attended(bench.run_id)
     assert bench.ledger.finish(bench.run_id)
 
