@@ -27,9 +27,10 @@ from farm.deid.mapping import Asked, KeyedMapping, Mapped, MappedSubject, Mappin
 from farm.deid.rules import BURNED_IN, FRAMES, RECOGNIZABLE
 from farm.deid.standard.e1_1 import EDITION
 from farm.dicom import part10, splice, syntaxes
+from farm.dicom.editor import Onlooker
 from farm.dicom.elements import EXPLICIT, Data, Dialect
 from farm.dicom.grammar import Edit, Noting, Plan
-from farm.dicom.part10 import Limits, Part10
+from farm.dicom.part10 import Joined, Limits, Part10
 from farm.errors import BadInput, BadRecipe, Reason
 from farm.frames.work import Result, Transcoder, Work, carried_out
 from farm.pixels import fragments, markers
@@ -174,7 +175,7 @@ def steps(  # noqa: PLR0913 - what an output is made of
     if made.work is not None:
         made = settled(made, (yield made.work))
     waived_findings = _reviewed(made, data, waived)
-    return finished(made, blake3(data).hexdigest(), waived_findings)
+    return finished(made, blake3(data).hexdigest(), waived_findings, (limits or _LIMITS).joined)
 
 
 def draft(
@@ -274,16 +275,17 @@ def _reviewed(made: Draft, data: Data, waived: str) -> int:
     return 0
 
 
-def finished(made: Draft, input_digest: str, waived: int = 0) -> Product:
+def finished(made: Draft, input_digest: str, waived: int = 0, joined: Joined = b"".join) -> Product:
     """Return a draft as a product: deflated where its syntax is, with its digest and report.
 
-    `waived` counts the findings of the release gate that a person let go.
+    `waived` counts the findings of the release gate that a person let go; `joined` holds what is deflated.
     """
     done = made.done
-    segments = list(made.segments)
+    segments: list[Segment] = [made.header]
     if made.target.deflated:
-        segments = [part10.deflated(segments)]
-    segments[0] = made.header + segments[0]
+        segments.append(memoryview(part10.deflated(made.segments, joined)))
+    else:
+        segments = [made.header + made.segments[0], *made.segments[1:]]
     digest = blake3()
     for segment in segments:
         digest.update(segment)
@@ -411,7 +413,7 @@ def survey(head: bytes) -> Survey:
     source = part10.parse(head)
     seen: dict[int, bytes] = {}
     if not source.syntax.deflated:
-        walk = splice.Walk(head, _survey_plan(source.dialect), splice.Onlooker())
+        walk = splice.Walk(head, _survey_plan(source.dialect), Onlooker())
         # The head may end inside an element, or the data set be broken: what was seen so far is enough.
         with suppress(BadInput):
             walk.run(source.start, len(head))

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm.cli import account, screen
 from farm.cli.failed import failures
-from farm.cli.interrupt import draining
+from farm.cli.interrupt import draining, dropping
 from farm.cli.pool import Pool
-from farm.cli.progress import Display, Standing
+from farm.cli.progress import Display, Frames, Standing
 from farm.cli.statuses import Status, status_of
 from farm.errors import BadRecipe, FarmError, Reason
 from farm.sources import Counters, FolderSource
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from farm.cli.batch import FolderOrder
+    from farm.cli.batch import Batch, FolderOrder
     from farm.cli.failed import Failures
     from farm.cli.tally import Tally
 
@@ -97,14 +97,28 @@ def _note(which: Failures, root: Path, tally: Tally) -> None:
 
 
 def _alone(order: FolderOrder, source: FolderSource, which: Failures) -> Ended:
-    """Work a single file in this process, with all processors at its frames."""
+    """Work a single file in this process, with all processors at its frames; what is left undone leaves nothing."""
     [entry] = source.crawl(Counters())
-    with closing(order.begun(order.settings.worker_count)) as batch:
+    tally, interrupted = order.none(), True
+    with suppress(KeyboardInterrupt), dropping(), Display() as display, closing(_begun(order, display)) as batch:
         tally = batch.run_into(entry, order.destination) if order.exact else batch.run([entry])
+        interrupted = False
     _note(which, order.source.parent, tally)
     for place in tally.faults:
         screen.say(f"farm: {Reason.INTERNAL_ERROR.value}: {place}")
-    return Ended(tally=tally, found=1, left_out={})
+    return Ended(tally=tally, found=1, left_out={}, interrupted=interrupted)
+
+
+def _begun(order: FolderOrder, display: Display) -> Batch:
+    """Return the work of this process, which shows how far it is with an instance of many frames."""
+
+    def show(done: int, count: int) -> None:
+        if count > 1:
+            display.show(Frames(total=count, ended=done))
+
+    batch = order.begun(order.settings.worker_count)
+    batch.transcoder.watch(show)
+    return batch
 
 
 def _all(order: FolderOrder, source: FolderSource, which: Failures, word: str) -> Ended:

@@ -1,4 +1,4 @@
-"""How far a command is: a bar on a terminal, a plain line now and then anywhere else.
+"""How far a command is: a bar on a terminal, a plain line now and then anywhere else, if it says anything new.
 
 The time that is left is told only when it can be known: once the source is counted, from the rate of the last half
 minute. Before that the line says how many were found so far.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
@@ -30,7 +30,7 @@ _EVERY = 10.0
 class Standing:
     """How far the work is; `counted`: the whole source has been seen, so `total` is final.
 
-    `word` is what is told of those that are `quarantined`.
+    `word` is what is told of those that are `quarantined`, `note` what else there is to say.
     """
 
     total: int
@@ -39,9 +39,10 @@ class Standing:
     quarantined: int
     skipped: int
     word: str = "quarantined"
+    note: str = ""
 
     @classmethod
-    def of(cls, progress: RunProgress, *, endless: bool = False) -> Standing:
+    def of(cls, progress: RunProgress, *, endless: bool = False, note: str = "") -> Standing:
         """Return how a run stands; `endless`: its instances come as long as somebody sends them."""
         return cls(
             total=progress.total,
@@ -49,12 +50,33 @@ class Standing:
             done=progress.done,
             quarantined=progress.quarantined,
             skipped=progress.skipped,
+            note=note,
         )
 
     @property
     def ended(self) -> int:
         """Return how many instances are at their end."""
         return self.done + self.quarantined + self.skipped
+
+    def words(self) -> list[str]:
+        """Return how far that is."""
+        found = "" if self.counted else " found so far"
+        refused = [f"{self.quarantined:,} {self.word}"] if self.quarantined else []
+        return [f"{self.ended:,} of {self.total:,}{found}", f"{self.done:,} done", *refused]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frames:
+    """How far the work on a single instance is, in frames."""
+
+    total: int
+    ended: int
+    counted: ClassVar[bool] = True
+    note: ClassVar[str] = ""
+
+    def words(self) -> list[str]:
+        """Return how far that is."""
+        return [f"{self.ended:,} of {self.total:,} frames"]
 
 
 class Meter:
@@ -76,16 +98,15 @@ class Meter:
         return (after - before) / (now - since) if now > since else 0.0
 
 
-def line(standing: Standing, rate: float) -> str:
+def line(standing: Standing | Frames, rate: float) -> str:
     """Return how far the work is, in words."""
-    found = "" if standing.counted else " found so far"
-    parts = [f"{standing.ended:,} of {standing.total:,}{found}", f"{standing.done:,} done"]
-    if standing.quarantined:
-        parts.append(f"{standing.quarantined:,} {standing.word}")
+    parts = standing.words()
     if rate > 0:
         parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
         if standing.counted and standing.ended < standing.total:
             parts.append(f"about {_time((standing.total - standing.ended) / rate)} left")
+    if standing.note:
+        parts.append(standing.note)
     return ", ".join(parts)
 
 
@@ -104,6 +125,7 @@ class Display:
         self._meter = Meter()
         self._bar: Progress | None = None
         self._said = time.monotonic()
+        self._last = ""
         if screen.words.is_terminal:
             columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.description}"))
             self._bar = Progress(*columns, console=screen.words, transient=True)
@@ -125,7 +147,7 @@ class Display:
         if self._bar:
             self._bar.stop()
 
-    def show(self, standing: Standing) -> None:
+    def show(self, standing: Standing | Frames) -> None:
         """Take the newest standing, and show it if it is time to."""
         now = time.monotonic()
         self._meter.add(now, standing.ended)
@@ -135,4 +157,7 @@ class Display:
             self._bar.update(self._task, completed=standing.ended, total=total, description=words)
         elif now - self._said >= _EVERY:
             self._said = now
-            screen.say(line(standing, self._meter.rate))
+            words = line(standing, self._meter.rate)
+            if words != self._last:  # who waits for a night would fill a log
+                screen.say(words)
+            self._last = words

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
@@ -49,7 +50,7 @@ class Transcoding(Batch):
         """Return the instance in the transfer syntax, or as it is where a rule says so."""
         opened = instance.opened(data, self._wanted, self.limits)
         result = carried_out(opened.work, self.transcoder) if opened.work else None
-        done = instance.finished(opened, result, part10.deflated)
+        done = instance.finished(opened, result, partial(part10.deflated, joined=self.limits.joined))
         digest = blake3()
         for segment in done.segments:
             digest.update(segment)

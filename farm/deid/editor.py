@@ -33,10 +33,11 @@ from farm.deid.rules import (
 from farm.deid.text import Cleaner
 from farm.deid.uids import CLASSES, WELL_KNOWN, components, is_class
 from farm.dicom.dictionary import vr_of
+from farm.dicom.editor import Onlooker
 from farm.dicom.elements import PIXEL_DATA, Dialect
 from farm.dicom.grammar import Edit, Noting, Plan, Rule, Span, meant
 from farm.dicom.part10 import Part10
-from farm.dicom.splice import Onlooker, Walk
+from farm.dicom.splice import Walk
 from farm.errors import BadInput, Reason
 
 _CODE_VALUE = frozenset({0x00080100})

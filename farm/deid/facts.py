@@ -12,10 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cache
 
+from farm.dicom.editor import Onlooker
 from farm.dicom.elements import Dialect
 from farm.dicom.grammar import Noting, Plan, Span
 from farm.dicom.part10 import Part10
-from farm.dicom.splice import Onlooker, Walk
+from farm.dicom.splice import Walk
 from farm.errors import BadInput, Reason
 
 CHARSET = 0x00080005

@@ -16,9 +16,10 @@ from functools import cache
 from farm.deid.facts import PRIVATE_DATA
 from farm.deid.standard.private import ROWS
 from farm.deid.uids import WELL_KNOWN, components
+from farm.dicom.editor import Onlooker
 from farm.dicom.elements import Data, Dialect
 from farm.dicom.grammar import Noting, Plan
-from farm.dicom.splice import Onlooker, Walk
+from farm.dicom.splice import Walk
 
 _UID = re.compile(rb"[0-2](?:\.\d+){3,}")
 _DAY = re.compile(rb"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{2,6}(?:\.\d{1,6})?)?$")

@@ -3,13 +3,18 @@
 Files come without preamble, without meta, with a wrong group length or with a transfer syntax that the data set belies.
 What can be told from the bytes themselves is repaired; what cannot is `BadInput`. A new file's meta is always built
 afresh, so nothing of the old one (AE titles, private information, the preamble) is handed on (PS3.15 E.1.1).
+
+A data set is inflated and deflated piece by piece, and whoever may write files says where the pieces are put together:
+so one of any size takes no more memory than a few of them do.
 """
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 from isal import isal_zlib
 
@@ -25,15 +30,24 @@ _MARK = b"DICM"
 _FIRST_GROUPS = (0x0002, 0x0008)  # a data set without File Meta Information opens with group 0008
 _LEVEL = 2  # of 0 to 3
 _INFLATED_FREELY = 64 << 20  # a deflated data set may grow to this size whatever its ratio
+_READ = 1 << 20  # bytes that are inflated at a time
+_PIECE = 4 << 20  # bytes that they may become at a time, and that are deflated at a time
+
+Joined: TypeAlias = Callable[[Iterable[bytes]], Data]
+"""Puts pieces one behind the other; in memory, or, where files may be written, what is large in one that is mapped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How far a deflated data set may inflate: bytes, and times its own size once past 64 MiB; and a frame's bytes."""
+    """How far a deflated data set may inflate: bytes, and times its own size once past 64 MiB; and a frame's bytes.
+
+    `joined` holds what is inflated and deflated.
+    """
 
     inflated_bytes: int = 2 << 30
     inflated_ratio: int = 200
     frame_bytes: int = 1 << 30
+    joined: Joined = b"".join
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +89,7 @@ def parse(data: Data, limits: Limits | None = None, *, takes_private: bool = Fal
         )
     if declared is not None and declared.deflated:
         if limits is not None:
-            data, start = _inflated(data, start, limits), 0
+            data, start = limits.joined(_inflated(data, start, limits)), 0
         dialect = EXPLICIT
     else:
         dialect = _dialect(data, start)
@@ -154,31 +168,54 @@ def _agreed(declared: TransferSyntax | None, dialect: Dialect) -> TransferSyntax
     return found
 
 
-def _inflated(data: Data, start: int, limits: Limits) -> bytes:
-    """Inflate a deflated data set (PS3.5 A.5), never further than the limits say."""
+def _inflated(data: Data, start: int, limits: Limits) -> Iterator[bytes]:
+    """Yield what a deflated data set inflates to (PS3.5 A.5), piece by piece, never further than the limits say."""
     ratio = max(_INFLATED_FREELY, limits.inflated_ratio * (len(data) - start))
-    cap = min(limits.inflated_bytes, ratio)
+    left = min(limits.inflated_bytes, ratio)
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        body = stream.decompress(memoryview(data)[start:], cap)
-        over = bool(stream.unconsumed_tail) and bool(stream.decompress(stream.unconsumed_tail, 1))
-    except zlib.error:
-        raise BadInput(Reason.BAD_DEFLATE) from None
-    if over:
-        raise BadInput(Reason.INFLATES_TOO_FAR)
-    if not stream.eof:
-        raise BadInput(Reason.TRUNCATED)
-    return body
+    view = memoryview(data)
+    for at in range(start, len(data), _READ):
+        for piece in _pieces(stream, view[at : at + _READ]):
+            left -= len(piece)
+            if left < 0:
+                raise BadInput(Reason.INFLATES_TOO_FAR)
+            yield piece
+        if stream.eof:
+            return
+    raise BadInput(Reason.TRUNCATED)
 
 
-def deflated(segments: list[bytes | memoryview]) -> bytes:
+def _pieces(stream: zlib._Decompress, given: bytes | memoryview) -> Iterator[bytes]:
+    """Yield all that a stream makes of the bytes that it is given."""
+    piece = b""
+    while not stream.eof and (given or len(piece) == _PIECE):  # a full piece may have left some in the stream
+        try:
+            piece = stream.decompress(given, _PIECE)
+        except zlib.error:
+            raise BadInput(Reason.BAD_DEFLATE) from None
+        given = stream.unconsumed_tail
+        yield piece
+
+
+def deflated(segments: Iterable[bytes | memoryview], joined: Joined = b"".join) -> Data:
     """Deflate a data set; the stream is padded to even length (PS3.5 A.5).
 
     ISA-L is many times as fast as zlib; inflating, which meets what strangers wrote, is left to zlib.
     """
+    return joined(_deflated(segments))
+
+
+def _deflated(segments: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+    """Yield the stream piece by piece."""
     stream = isal_zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-    body = b"".join([*(stream.compress(segment) for segment in segments), stream.flush()])
-    return body + b"\0" * (len(body) % 2)
+    size = 0
+    for segment in segments:
+        for at in range(0, len(segment), _PIECE):
+            piece = stream.compress(memoryview(segment)[at : at + _PIECE])
+            size += len(piece)
+            yield piece
+    last = stream.flush()
+    yield last + b"\0" * ((size + len(last)) % 2)
 
 
 def header(syntax: TransferSyntax, sop_class: bytes, sop_instance: bytes) -> bytes:

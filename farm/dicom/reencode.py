@@ -11,6 +11,7 @@ from array import array
 
 from farm.dicom import splice
 from farm.dicom.dictionary import vr_of
+from farm.dicom.editor import Onlooker
 from farm.dicom.elements import (
     BIG,
     EXPLICIT,
@@ -37,7 +38,7 @@ _WORDS: dict[str, str] = {  # PS3.5 table 6.2-1 and section 7.3: the VRs whose v
 }
 
 
-class _Settling(splice.Onlooker):
+class _Settling(Onlooker):
     """Settles VRs that the dictionary leaves open (PS3.5 annex A)."""
 
     def __init__(self, *, signed: bool) -> None:
@@ -55,7 +56,7 @@ class _Settling(splice.Onlooker):
 
 def explicit(data: Data, start: int) -> list[bytes | memoryview]:
     """Return an implicit data set as an explicit one, in segments."""
-    looked = splice.Walk(data, Plan(Noting(_NOTED, _REPRESENTATION), IMPLICIT), splice.Onlooker())
+    looked = splice.Walk(data, Plan(Noting(_NOTED, _REPRESENTATION), IMPLICIT), Onlooker())
     looked.run(start, len(data))
     signed = any(span.tag == _REPRESENTATION and data[span.value : span.end][:1] == b"\1" for span in looked.notes)
     walk = splice.Walk(data, Plan(Noting(frozenset(), inside=True), IMPLICIT, rewrite=True), _Settling(signed=signed))

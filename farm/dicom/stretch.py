@@ -18,9 +18,10 @@ from contextlib import suppress
 from struct import Struct
 from typing import NamedTuple
 
+from farm.dicom.editor import Editor, Onlooker
 from farm.dicom.elements import PIXEL_DATA, UNDEFINED, Data
 from farm.dicom.grammar import Edit, Grammar, Kind, Plan, Span, Step, Stretch
-from farm.dicom.splice import BEHIND, PIXELS_PASSED, Editor, Onlooker, Walk
+from farm.dicom.splice import BEHIND, PIXELS_PASSED, Walk
 from farm.errors import BadInput, Reason
 
 _SHORTEST = 64  # bytes: below, walking is as fast

@@ -15,24 +15,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from farm.codecs.video import is_video
 from farm.errors import BadInput, Reason
 from farm.frames import layout
+from farm.frames.encapsulated import Frame
 from farm.frames.work import Job, Result, Work
 from farm.host.bench import Done, HostFault, Unit
 from farm.host.process import PROGRAM, HostLimits, Lost, Order, Process, started
 from farm.host.results import Gathered
 
-__all__ = ["Host", "HostFault", "HostLimits"]
+__all__ = ["Headway", "Host", "HostFault", "HostLimits"]
 
 log = logging.getLogger(__name__)
 
 _UNITS = 256
 """Frames of a window at most, however small they are."""
+
+Headway: TypeAlias = Callable[[int, int], None]
+"""Is told, of the instance in hand, how many frames are done, and how many there are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,7 @@ class Host:
         self._limits = limits
         self._order = Order(limits=limits, threads=threads, device=device, program=program)
         self._process: Process | None = None
+        self._headway: Headway = _unwatched
 
     @property
     def batch(self) -> int:
@@ -63,6 +67,10 @@ class Host:
     def pid(self) -> int | None:
         """The number of the process; None: none is running."""
         return None if self._process is None else self._process.pid
+
+    def watch(self, headway: Headway) -> None:
+        """Tell from now on how far the frames are."""
+        self._headway = headway
 
     def run(self, works: Sequence[Work]) -> list[Result | BadInput]:
         """Carry out each work; one that fails spoils no other.
@@ -75,6 +83,7 @@ class Host:
             for drawn, done in zip(window, self._worked(window), strict=True):
                 if done is not None:
                     _gather(drawn.into, done)
+            self._headway(window[-1].into.count, window[-1].unit.job.count)
         return [
             (self._filmed(work) if _has_video(work.job) else one).result()
             for work, one in zip(works, gathered, strict=True)
@@ -111,6 +120,7 @@ class Host:
         for work, into in zip(works, gathered, strict=True):
             if _has_video(work.job):
                 continue
+            self._headway(0, work.job.count)
             try:
                 layout.check(work.job.layout, self._limits.frame_bytes)
                 for frame in work.frames:
@@ -160,17 +170,28 @@ class Host:
 
     def _film(self, work: Work) -> Gathered:
         into, to_video = Gathered(self._limits.spill_dir), _to_video(work.job)
+        frames = self._shown(work) if to_video else work.frames
+
+        def take(done: Done) -> None:
+            _gather(into, done)
+            self._headway(work.job.count if to_video else into.count, work.job.count)
+
+        self._headway(0, work.job.count)
         try:
             layout.check(work.job.layout, self._limits.frame_bytes)
-            lost = self._listen(
-                lambda host: host.film(work.job, work.frames, to_video=to_video), partial(_gather, into)
-            )
+            lost = self._listen(lambda host: host.film(work.job, frames, to_video=to_video), take)
         except BadInput as error:
             into.fail(error)
         else:
             if lost is not None:
                 into.fail(BadInput(lost))
         return into
+
+    def _shown(self, work: Work) -> Iterator[Frame]:
+        """Yield the frames of a video that is made: when one is asked for, those before it were taken."""
+        for number, frame in enumerate(work.frames):
+            self._headway(number, work.job.count)
+            yield frame
 
     def _listen(self, begin: Callable[[Process], Iterator[Done]], take: Callable[[Done], None]) -> Reason | None:
         """Take what a host tells of the work that it begins; return how it was lost if it does not tell of all."""
@@ -194,6 +215,10 @@ class Host:
         if self._process is None:
             self._process = started(self._order)
         return self._process
+
+
+def _unwatched(_done: int, _count: int) -> None:
+    """Nobody wants to know."""
 
 
 def _gather(into: Gathered, done: Done) -> None:

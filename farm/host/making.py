@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.dicom.part10 import Limits
 from farm.host.device_host import WINDOW_BYTES, DeviceHost
 from farm.host.host import Host
+from farm.host.pile import joined
 from farm.host.process import HostLimits
 
 if TYPE_CHECKING:
@@ -18,11 +20,12 @@ if TYPE_CHECKING:
 
 
 def limits_of(settings: Settings) -> Limits:
-    """Return how far a data set may inflate, and how large a frame may be."""
+    """Return how far a data set may inflate, where it lies then, and how large a frame may be."""
     return Limits(
         inflated_bytes=settings.inflate_limit_bytes,
         inflated_ratio=settings.inflate_ratio,
         frame_bytes=settings.frame_limit_bytes,
+        joined=partial(joined, spill_of(settings)),
     )
 
 

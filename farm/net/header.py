@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from farm.dicom import splice, syntaxes
+from farm.dicom.editor import Onlooker
 from farm.dicom.elements import BIG, EXPLICIT, IMPLICIT, LONG_VRS, Dialect, is_vr
 from farm.dicom.grammar import Noting, Plan
 from farm.dicom.syntaxes import TransferSyntax
@@ -86,7 +87,7 @@ class HeaderReader:
         if not self._tags:
             return {}, True
         plan = _plan(self._tags, self._dialect or _guessed(head))
-        walk = splice.Walk(head, plan, splice.Onlooker())
+        walk = splice.Walk(head, plan, Onlooker())
         try:
             walk.run(0, len(head))
             complete = len(head) - walk.end >= _HEADER

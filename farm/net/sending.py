@@ -192,4 +192,4 @@ def _rewritten(instance: Instance, syntax: TransferSyntax, target: str) -> Buffe
     segments: Buffers = [memoryview(data)[start:]]
     if dialect is IMPLICIT:
         segments = reencode.explicit(data, start)
-    return [part10.deflated(segments)] if target == DEFLATED_LITTLE else segments
+    return [memoryview(part10.deflated(segments))] if target == DEFLATED_LITTLE else segments

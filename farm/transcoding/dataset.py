@@ -15,10 +15,11 @@ from functools import cache
 from farm.codecs import registry
 from farm.deid.overlays import embedded
 from farm.dicom import splice
+from farm.dicom.editor import Onlooker
 from farm.dicom.elements import EXPLICIT, PIXEL_DATA
 from farm.dicom.grammar import Edit, Noting, Span
 from farm.dicom.grammar import Plan as WalkPlan
-from farm.dicom.splice import Onlooker, Walk
+from farm.dicom.splice import Walk
 from farm.errors import BadInput, Reason
 from farm.frames import layout as layouts
 from farm.frames.codec import Claim, Codec, Doubt, Options, Region

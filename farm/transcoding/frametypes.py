@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from functools import cache
 
+from farm.dicom.editor import Onlooker
 from farm.dicom.elements import EXPLICIT, Dialect
 from farm.dicom.grammar import SOMEWHERE, Edit, Path, Plan, Rule
-from farm.dicom.splice import Onlooker, Walk
+from farm.dicom.splice import Walk
 
 FRAME_TYPE = 0x00089007
 _GROUPS = frozenset({0x52009229, 0x52009230})

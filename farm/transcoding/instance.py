@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from farm.dicom import part10, reencode, syntaxes
+from farm.dicom.editor import Onlooker
 from farm.dicom.elements import BIG, EXPLICIT, IMPLICIT, PIXEL_DATA, Data, Dialect
 from farm.dicom.grammar import Noting, Plan, Span
 from farm.dicom.part10 import Limits, Part10
-from farm.dicom.splice import Onlooker, Walk
+from farm.dicom.splice import Walk
 from farm.errors import BadInput, Reason
 from farm.frames.encapsulated import Frame
 from farm.frames.work import Result, Work
@@ -69,7 +70,7 @@ def opened(data: Data, wanted: Wanted, limits: Limits) -> Opened:
     return Opened(data=data, source=source, ready=ready, wanted=wanted)
 
 
-def finished(one: Opened, result: Result | None, deflate: Callable[[list[Frame]], bytes]) -> Transcoded:
+def finished(one: Opened, result: Result | None, deflate: Callable[[list[Frame]], Data]) -> Transcoded:
     """Return the file; `result` is what came of `one.work`. Raise `BadInput` where it is refused after all."""
     ready, source = one.ready, one.source
     if result is not None and result.changes.doubt is not None:
@@ -86,7 +87,7 @@ def finished(one: Opened, result: Result | None, deflate: Callable[[list[Frame]]
             instance = derived_uid(instance, replace(one.wanted.options, syntax=plan.target))
         made = dataset.finish(ready, result, instance.decode("latin-1"))
         syntax = syntaxes.find(made.syntax) or source.syntax
-        body = [deflate(made.segments)] if syntax.deflated else made.segments
+        body = [memoryview(deflate(made.segments))] if syntax.deflated else made.segments
         segments = [part10.header(syntax, sop_class, instance), *body]
     return Transcoded(
         segments=segments,

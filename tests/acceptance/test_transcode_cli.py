@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,7 @@ from fix_cli import ended
 from fix_farm import CT, changed, make_instances, visible
 from pydicom.data import get_testdata_file
 
+from farm.cli.progress import Display, line
 from farm.cli.statuses import Status
 from farm.transcoding.targets import TARGETS
 from tests.generate.multiframe import enhanced_mr
@@ -26,7 +30,10 @@ from tests.generate.part10 import encode
 if TYPE_CHECKING:
     from fix_cli import Cli, Starter
 
+    from farm.cli.progress import Frames
+
 _COUNT = 120
+_ROOT = Path(__file__).parents[2]
 _HTJ2K = TARGETS["htj2k-lossless"]
 
 
@@ -295,6 +302,51 @@ def test_ctrl_c_drains(start: Starter, cli: Cli, many: Path, tmp_path: Path) -> 
     assert not (tmp_path / "out" / ".farm").exists()
     again = cli(*command)
     assert (again.json["done"] + again.json["skipped"], again.json["skipped"]) == (_COUNT, said.json["done"])
+
+
+@pytest.mark.parametrize(("name", "number"), [("out.dcm", signal.SIGINT), ("out", signal.SIGTERM)])
+def test_ctrl_c_within_a_single_file(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: signal.Signals
+) -> None:
+    """Lost: a large instance could not be stopped without a word, or left a part of an output; nor be watched."""
+    source, target = tmp_path / "many.dcm", tmp_path / name
+    source.write_bytes(encode(enhanced_mr("many", frames=5)))
+    shown: list[str] = []
+
+    def show(_display: Display, standing: Frames) -> None:
+        shown.append(line(standing, 2.0))
+        if standing.ended == 5:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(Display, "show", show)
+    children = psutil.Process().children()
+    said = cli("transcode", source, target, "--to", "rle", "--json")
+    assert shown == ["0 of 5 frames, 2.0/s, about 2 s left", "5 of 5 frames, 2.0/s"]
+    assert said.status == Status.INTERRUPTED
+    assert said.json.items() >= {"interrupted": True, "total": 1, "done": 0, "waiting": 1, "trouble": None}.items()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [source]
+    assert psutil.Process().children() == children
+
+
+@pytest.mark.usefixtures("cli")
+def test_memory_stays_flat_with_a_large_deflated_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lost: one deflated instance would take a worker's memory several times over, and others with it."""
+    monkeypatch.setenv("FARM_READ_LIMIT_BYTES", "1048576")
+    large, packed, clean = (tmp_path / f"{name}.dcm" for name in ("large", "packed", "clean"))
+    whole = pydicom.dcmread(CT)
+    whole.Rows, whole.Columns, whole.NumberOfFrames = 1024, 1024, 24
+    whole.PixelData = random.Random(0).randbytes(1 << 20) * 48
+    whole.save_as(large)
+    commands = [
+        ("transcode", large, packed, "--to", "deflated"),
+        ("deid", packed, clean, "--recipe", "basic"),
+    ]
+    lines = "\n".join("\t".join(map(str, command)) for command in commands)
+    most = 60 << 20  # measured: 40 MiB, of which a pile may have 32; it was 160 once
+    within = [sys.executable, "-m", "tests.integration.deflated_memory", str(most), lines]
+    ran = subprocess.run(within, cwd=_ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert ran.returncode == 0, ran.stdout
+    assert pydicom.dcmread(clean).PixelData == whole.PixelData
 
 
 def test_deid_transcodes_too(cli: Cli, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from farm.errors import BadInput, Reason, Unavailable
 from farm.frames.encapsulated import Frame
 from farm.frames.layout import Layout
 from farm.frames.work import Job, Result, Work
-from farm.host import process, results
+from farm.host import pile, process
 from farm.host.host import Host, HostFault, HostLimits
 from tests.integration import lying_host
 from tests.suites.codec_suite import layout_of, picture
@@ -415,7 +415,7 @@ def test_large_results_wait_in_a_file_without_a_name(
     shared: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lost: an instance of many large frames would be in memory as a whole, or its pixels in a file that stays."""
-    monkeypatch.setattr(results, "_KEPT", 3 * CT.size)
+    monkeypatch.setattr(pile, "_KEPT", 3 * CT.size)
     with Host(replace(LIMITS, spill_dir=str(tmp_path))) as host:
         frames = [picture(CT, seed) for seed in range(20)]
         work = native_work(frames, CT, uids.ENCAPSULATED_UNCOMPRESSED)
@@ -427,9 +427,26 @@ def test_large_results_wait_in_a_file_without_a_name(
     assert all(isinstance(stream, bytes) for stream in small.streams)
 
 
+def test_how_many_frames_are_done_is_told() -> None:
+    """Lost: who waits for one large instance could not tell whether anything is going on, or for how long."""
+    told: list[tuple[int, int]] = []
+    with Host(LIMITS) as host:
+        host.watch(lambda done, count: told.append((done, count)))
+        frames = [picture(CT, seed) for seed in range(2 * WINDOW // CT.size)]
+        only(host.run([native_work(frames, CT, uids.RLE)]))
+        assert told == [(done, len(frames)) for done in (0, len(frames) // 2, len(frames))]
+        told.clear()
+        film = only(host.run([native_work(scenes(4), SCENE, AVC)]))
+        assert told == [(done, 4) for done in (0, 0, 1, 2, 3, 4)]
+        told.clear()
+        job = Job(source=AVC, layout=film.changes.apply(SCENE), count=4)
+        only(host.run([Work(job=job, frames=film.streams)]))
+    assert told == [(done, 4) for done in range(5)]
+
+
 def test_no_room_for_results_is_no_fault_of_the_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lost: a full disk would quarantine instances."""
-    monkeypatch.setattr(results, "_KEPT", CT.size)
+    monkeypatch.setattr(pile, "_KEPT", CT.size)
     work = native_work([picture(CT)] * 3, CT, uids.ENCAPSULATED_UNCOMPRESSED)
     with Host(replace(LIMITS, spill_dir=str(tmp_path / "away"))) as host, pytest.raises(Unavailable) as away:
         host.run([work])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import zlib
+from collections.abc import Iterable
 
 import farmside
 import oracle
@@ -10,7 +12,7 @@ import pytest
 import trees
 
 from farm.dicom.elements import BIG, EXPLICIT, IMPLICIT
-from farm.dicom.part10 import IMPLEMENTATION_CLASS_UID, Limits, parse
+from farm.dicom.part10 import IMPLEMENTATION_CLASS_UID, Limits, deflated, parse
 from farm.errors import BadInput, Reason
 
 DIALECTS = {"explicit": EXPLICIT, "implicit": IMPLICIT, "big": BIG}
@@ -75,6 +77,26 @@ def test_a_deflated_data_set_is_inflated_within_limits() -> None:
     assert reason_of(data, Limits(inflated_bytes=len(BODY) - 1)) is Reason.INFLATES_TOO_FAR
     assert reason_of(data[:-3]) is Reason.TRUNCATED
     assert reason_of(trees.meta(syntax=trees.UIDS["deflated"]) + b"\xff" * 40) is Reason.BAD_DEFLATE
+
+
+def test_what_is_inflated_and_deflated_comes_in_pieces() -> None:
+    """Lost otherwise: a deflated instance would be in memory as a whole, up to the limit and twice."""
+    most: list[int] = []
+
+    def joined(pieces: Iterable[bytes]) -> bytes:
+        found = list(pieces)
+        most.append(max(map(len, found)))
+        return b"".join(found)
+
+    body = BODY + random.Random(0).randbytes(5 << 20) + bytes(6 << 20)
+    for segments in ([body], [body[:9], memoryview(body)[9:20_000], body[20_000:]]):
+        packed = deflated(segments, joined)
+        data = trees.meta(syntax=trees.UIDS["deflated"]) + packed
+        assert (len(packed) % 2, zlib.decompress(packed, wbits=-15) == body) == (0, True)
+        assert parse(data, Limits(joined=joined)).data == body
+        assert reason_of(data, Limits(inflated_bytes=len(body) - 1)) is Reason.INFLATES_TOO_FAR
+        assert reason_of(data[:-3]) is Reason.TRUNCATED
+    assert max(most) <= 5 << 20
 
 
 @pytest.mark.parametrize(

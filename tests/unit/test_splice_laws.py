@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Element
 
+from farm.dicom.editor import Editor, Onlooker
 from farm.dicom.elements import BIG, EXPLICIT, IMPLICIT, Dialect
 from farm.dicom.grammar import SOMEWHERE, Path, Plan, Rule
-from farm.dicom.splice import Edit, Editor, Onlooker, Walk, assemble
+from farm.dicom.splice import Edit, Walk, assemble
 from farm.errors import BadInput, Reason
 
 DIALECTS = {"explicit": EXPLICIT, "implicit": IMPLICIT, "big": BIG}

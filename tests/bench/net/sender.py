@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from farm.dicom import part10, splice
+from farm.dicom.editor import Onlooker
 from farm.dicom.grammar import Noting, Plan
 from farm.net import pdu
 from farm.net.association import Accepted, Association, Event, Message
@@ -44,7 +45,7 @@ class Sending:
         data = file.read_bytes()
         source = part10.parse(data)
         walk = splice.Walk(
-            data, Plan(Noting(frozenset({SOP_CLASS, SOP_INSTANCE}), SOP_INSTANCE), source.dialect), splice.Onlooker()
+            data, Plan(Noting(frozenset({SOP_CLASS, SOP_INSTANCE}), SOP_INSTANCE), source.dialect), Onlooker()
         )
         walk.run(source.start, len(data))
         spans = {span.tag: span for span in walk.notes}
