@@ -17,7 +17,7 @@ from farm.deid import ages, codes, content, documents, icc, markers, overlays, p
 from farm.deid.dates import TIMEZONE, Dates, Strategy
 from farm.deid.facts import PATIENT_ID, PATIENT_NAME, PRIVATE_DATA, SERIES, SOP_CLASS, SOP_INSTANCE, STUDY, Facts, noted
 from farm.deid.mapping import Mapped, MappedSubject, Mapping
-from farm.deid.policy import CODES, ICC_PROFILE, PALETTES, TEMPORAL_VRS, TERMS, Action, Policy
+from farm.deid.policy import CHARSET, CODES, ICC_PROFILE, PALETTES, TEMPORAL_VRS, TERMS, Action, Policy
 from farm.deid.private import Declared, SafePrivate, leads_back
 from farm.deid.rules import (
     BITS,
@@ -32,6 +32,7 @@ from farm.deid.rules import (
 )
 from farm.deid.text import Cleaner
 from farm.deid.uids import CLASSES, WELL_KNOWN, components, is_class
+from farm.dicom import charsets
 from farm.dicom.dictionary import vr_of
 from farm.dicom.editor import Onlooker
 from farm.dicom.elements import PIXEL_DATA, Dialect
@@ -214,8 +215,8 @@ class Instance:
 
     def _cleaned(self, tag: int, vr: str, value: bytes) -> bytes:
         """Return what may stay of a value that is cleaned."""
-        if vr in {"AS", "CS"} or tag in TERMS:
-            return ages.age(value) if vr == "AS" else self.cleaner.code_string(value, tag)
+        if vr in {"AS", "CS"} or tag in TERMS or tag == CHARSET:
+            return self._of_terms(tag, vr, value)
         if vr in {"DS", "IS"}:
             return value if all(_NUMBER.fullmatch(part) for part in components(value)) else b""
         if tag in CODES:
@@ -225,6 +226,12 @@ class Instance:
         if tag in PALETTES:
             return self._palette(tag, value)
         return self.cleaner.text(vr, value)
+
+    def _of_terms(self, tag: int, vr: str, value: bytes) -> bytes:
+        """Return what may stay of an age, of code strings and of what is read like them."""
+        if tag == CHARSET:
+            return b"\\".join([part if charsets.is_known(part) else b"" for part in components(value)])
+        return ages.age(value) if vr == "AS" else self.cleaner.code_string(value, tag)
 
     def _of_code(self, tag: int, vr: str, value: bytes) -> bytes:
         """Return what may stay of an attribute of a coded entry."""

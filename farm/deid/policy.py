@@ -22,6 +22,7 @@ from functools import cached_property
 from farm.deid import resolve
 from farm.deid.resolve import Types
 from farm.deid.standard.e1_1 import ROWS
+from farm.dicom.dictionary import vr_of
 
 Path = tuple[int, ...]
 
@@ -65,6 +66,10 @@ TEMPORAL_VRS = frozenset({"DA", "DT", "TM"})
 TEXT_VRS = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
 _CLEANABLE = TEXT_VRS | TEMPORAL_VRS | {"AS", "CS", "SQ"}
 _OPAQUE_VRS = frozenset({"OB", "UN"})
+_NUMBER_VRS = frozenset({"AT", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"})
+_BULK_VRS = frozenset({"OD", "OF", "OL", "OV", "OW"})
+_ANY_NUMBERS = _NUMBER_VRS | _BULK_VRS
+CHARSET = 0x00080005
 ICC_PROFILE = 0x00282000
 PALETTES = frozenset({0x00281201, 0x00281202, 0x00281203, 0x00281204, 0x00281221, 0x00281222, 0x00281223, 0x00281224})
 CODES = frozenset(0x00080100 + n for n in (0x00, 0x02, 0x03, 0x04, 0x05, 0x0B, 0x0F, 0x19, 0x20))
@@ -84,9 +89,9 @@ REFERENCES = frozenset(
     }
 )
 """UIDs without a row that refer to instances, or to what has a row: they follow it (E.1.1, "all references")."""
+_CLEANED = frozenset({CHARSET, ICC_PROFILE})
 _ALWAYS = frozenset(
     {
-        0x00080005,  # Specific Character Set: what is kept is read by it
         0x00080016,  # SOP Class UID
         0x00020010,
         0x7FE00008,
@@ -219,12 +224,23 @@ class Policy:
         if vr == "UI" or tag in REFERENCES:
             action = Action.KEEP if self.has("retain-uids") else Action.UID
             return Decision(action=action, layer="unlisted", rule="UIDs that the standard does not assign")
-        if vr in {"AS", "CS", "DS", "IS"} or tag in CODES or tag in TERMS or tag == ICC_PROFILE or tag in PALETTES:
+        if vr in {"AS", "CS", "DS", "IS"} or tag in _CLEANED or tag in CODES or tag in TERMS or tag in PALETTES:
             return Decision(action=Action.CLEAN, layer="unlisted", rule="known terms and tables stay")
-        if vr in TEXT_VRS or vr in TEMPORAL_VRS or vr in _OPAQUE_VRS:
+        if vr in TEXT_VRS or vr in TEMPORAL_VRS or vr in _OPAQUE_VRS or (vr in _ANY_NUMBERS and not _numbers(tag, vr)):
             letter = resolve.action("X", types.of(path, tag), vr, known=types.known)
             return Decision(action=Action(letter), layer="unlisted", rule="it could carry text or a date")
         return Decision(action=Action.KEEP, layer="unlisted", rule="it cannot carry text")
+
+
+def _numbers(tag: int, vr: str) -> bool:
+    """Tell whether an attribute written as numbers holds such, by the dictionary: else they may be letters.
+
+    Of one that it does not know single numbers are taken for what they are written as, arrays of them are not.
+    """
+    own = vr_of(tag)
+    if own in {"DS", "IS", "UN"}:
+        return vr in _NUMBER_VRS
+    return _ANY_NUMBERS.issuperset(own.split(" or ")) or vr in own
 
 
 _LEAVES = {Action.REMOVE: 0, Action.EMPTY: 0, Action.DUMMY: 0, Action.UID: 1, Action.CLEAN: 2, Action.KEEP: 3}

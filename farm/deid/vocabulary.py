@@ -19,7 +19,6 @@ from functools import lru_cache
 
 from farm.deid.standard.terms import TERMS
 from farm.deid.standard.words import WORDS
-from farm.deid.uids import components
 
 
 class Kind(Enum):
@@ -168,11 +167,6 @@ def parts(token: str) -> frozenset[str]:
 _NAMES = frozenset({0x00041130, 0x00041500, 0x00041501})
 # Those whose values are numbers in a registry of the standard: Context, Template and Mapping identifiers.
 _REGISTERED = frozenset({0x0008010F, 0x0040DB00, 0x00080105, 0x00080118})
-
-
-def known_terms(tag: int, value: bytes) -> bool:
-    """Tell whether every value of a code string is a known term, or made of nothing but safe words."""
-    return all(is_term(tag, part) for part in components(value))
 
 
 def is_defined(value: bytes) -> bool:

@@ -14,6 +14,8 @@ from functools import lru_cache
 
 from pydicom.charset import CODES_TO_ENCODINGS, python_encoding
 
+_DEFAULT = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})
+_TERMS = _DEFAULT | frozenset(python_encoding) | {"ISO_IR 203", "ISO 2022 IR 203"}
 _FRAGMENTS = re.compile(rb"\x1b\$[()\-,./]?[\x30-\x7e]|\x1b[()\-,./][\x30-\x7e]|[^\x1b]+|\x1b")
 _RESETS = re.compile(rb"[\\\r\n\t\f^=]")
 """The delimiters behind which the first character set holds again (PS3.5 6.1.2.5.3)."""
@@ -33,16 +35,27 @@ def encodings(charset: bytes) -> tuple[str, ...]:
     return tuple(_encoding(term) for term in terms)
 
 
+@lru_cache(maxsize=256)
+def is_known(term: bytes) -> bool:
+    """Tell whether a value, without padding, names a character set (PS3.3 C.12.1.1.2); an empty one names the first."""
+    return _spelt(term.decode("ascii", "replace").upper()) in _TERMS
+
+
 def _encoding(term: str) -> str:
     """Return Python's name for one defined term, common misspellings included."""
-    term = re.sub(r"^ISO[ _-]2022[ _-]", "ISO 2022 ", re.sub(r"^ISO[ _-]IR[ _-]", "ISO_IR ", term))
-    term = re.sub(r"IR[_-](?=\d)", "IR ", term)
-    if term in {"", "ISO_IR 6", "ISO 2022 IR 6"}:
+    term = _spelt(term)
+    if term in _DEFAULT:
         return "ascii"
     if term.endswith("IR 203"):
         return "iso8859_15"  # younger than pydicom's table
     name = python_encoding.get(term, "ascii")
     return "gb2312" if name == "iso_ir_58" else name
+
+
+def _spelt(term: str) -> str:
+    """Return a term in capitals as the standard spells it."""
+    term = re.sub(r"^ISO[ _-]2022[ _-]", "ISO 2022 ", re.sub(r"^ISO[ _-]IR[ _-]", "ISO_IR ", term))
+    return re.sub(r"IR[_-](?=\d)", "IR ", term)
 
 
 def decode(value: bytes, vr: str, charset: bytes) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gate_oracle
 import pytest
 import trees
-from gate_oracle import COMMENT, LUT, READING, Case
+from gate_oracle import COMMENT, LUT, MODEL, READING, Case
 from oracle import Element
 from test_gate import ACCESSION, NAME, STUDY_DATE, case, comment, kinds, source, without
 from trees import sequence, text
@@ -76,6 +76,78 @@ def test_an_identifier_is_found_as_people_write_it(identifier: bytes, written: b
 
 
 @pytest.mark.parametrize(
+    ("identifier", "written"),
+    [
+        (b"MRN7741902", b"7741902"),
+        (b"MRN7741902", b"MRN77\x0141902"),
+        (b"MRN7741902", b"MRN\x1d7741902"),
+        (b"MRN7741902", b"MRN77\x1e41902"),
+        (b"MRN7741902", b"MRN%377%34 1902"),
+        (b"77419023", b"77419023.0"),
+        (b"77419023", b"77419023.000000"),
+        (b"77419023", "٧٧٤١٩٠٢٣".encode()),
+        (b"77419023", "७७४१९०२३".encode()),
+        (b"77419023", "7741\u200d9023".encode()),
+        (b"7741000", b"7741000"),
+        (b"3152026", b"3152026"),  # of the farm's own text, across two of its words
+    ],
+)
+def test_an_identifier_is_found_as_programs_write_it(identifier: bytes, written: bytes) -> None:
+    """Lost otherwise: a number would pass for a fraction of zeros, another script's digits or a scanner's controls."""
+    assert found(written, UTF_8, text(OTHER_ID, identifier)) is not RELEASE
+    assert found(written, UTF_8) is RELEASE
+
+
+def test_a_product_has_no_identifier_of_many_digits_for_its_name() -> None:
+    """Lost otherwise: a patient's number in the model's name would be taken for the model's everywhere."""
+    named = (text(MODEL, b"Scanner MRN7741902"), text(ACCESSION, b"MRN7741902"))
+    assert case(*named).verdict().outcome is WITHHOLD
+    assert case(text(MODEL, b"Scanner LR64A "), text(ACCESSION, b"LR64A ")).verdict().outcome is RELEASE
+
+
+@pytest.mark.parametrize(
+    "written",
+    [b"patient=ADAOBI%20OKAFOR", b"Okafor%5EAdaobi", b'{"n": "O\\u006bafor Adaobi"}', b"Oka&#102;or Adaobi"],
+)
+def test_escapes_hide_no_name(written: bytes) -> None:
+    """Lost otherwise: a URL or a piece of JSON would carry a name that no letter of it spells."""
+    assert found(written) is not RELEASE
+    assert case(text(NAME, b"Nobody^Else ")).planted(comment(written)).outcome is RELEASE
+
+
+@pytest.mark.parametrize(("written", "outcome"), [(b"aokafor", REVIEW), (b"okafora", REVIEW), (b"xokafor", RELEASE)])
+def test_a_name_is_found_as_its_bearer_logs_in(written: bytes, outcome: gate.Outcome) -> None:
+    """Lost otherwise: who sat at the console would be told by the name of an account."""
+    assert found(b"by " + written) is outcome
+
+
+# UIDs.
+
+UID, UUID_UID = b"1.3.6.1.4.1.9999.123456", b"2.25.329800735698586629295641978511506172918"
+
+
+@pytest.mark.parametrize("between", [b"_", b"-", b" ", b"/", b""])
+def test_a_uid_is_found_as_names_of_files_write_it(between: bytes) -> None:
+    """Lost otherwise: the name of the file that an instance came from would lead back to it."""
+    assert found(b"IM_" + UID.replace(b".", between)) is WITHHOLD
+    assert found(b"IM_" + b"1.3.6.1.4.1.9999.654321".replace(b".", between)) is RELEASE
+
+
+def test_a_uid_is_found_as_the_uuid_that_it_is_made_of() -> None:
+    """Lost otherwise: the same number in hexadecimal digits would link an output with its source."""
+    assert found(b"f81d4fae-7dec-11d0-a765-00a0c91e6bf6", text(0x00081155, UUID_UID)) is WITHHOLD
+    assert found(b"f81d4fae-7dec-11d0-a765-00a0c91e6bf7", text(0x00081155, UUID_UID)) is RELEASE
+
+
+@pytest.mark.parametrize("kept", [b"OKAFOR ADAOBI ", b"1.2.3.77419023", b"1.2.3.20190312"])
+def test_a_uid_that_is_kept_is_no_place_to_hide(kept: bytes) -> None:
+    """Lost otherwise: under `basic` a name or a number could stand where the standard lists no UID."""
+    secret = text(OTHER_ID, b"77419023")
+    assert case(secret).planted(text(0x0008010C, kept)).outcome is not RELEASE
+    assert case(secret).planted(text(0x0008010C, b"2.16.840.1.113883.6.96")).outcome is RELEASE
+
+
+@pytest.mark.parametrize(
     "harmless",
     [b"177419023", b"7741.9023", b"7741\\9023", b"7741,9023", b"774-190-235", b"3.774-190-23", b"77-41 90.2"],
 )
@@ -118,6 +190,16 @@ def test_a_name_is_found_with_something_in_its_words(name: bytes, written: bytes
     assert found(written, text(NAME, name)) is not RELEASE
 
 
+@pytest.mark.parametrize(("name", "kept"), [("Müller^Mary", "PRIMARY"), ("Østergaard^Gina", "ORIGINAL")])
+def test_a_word_in_ascii_of_another_name_stands_alone(name: str, kept: str) -> None:
+    """Lost otherwise: every instance of a Mary with an umlaut would be held back for PRIMARY in its Image Type."""
+    spelt = (text(CHARSET, b"ISO_IR 192"), text(NAME, gate_oracle.padded(name.encode(), "PN")))
+    assert found(kept.encode(), *spelt) is RELEASE
+    assert found(f"by {name.partition('^')[2]}".encode(), *spelt) is REVIEW
+    mixed = (spelt[0], text(NAME, gate_oracle.padded("Иванова^Mary".encode(), "PN")))
+    assert (found(b"PRIMARY", *mixed), found(b"by Mary", *mixed)) == (RELEASE, REVIEW)
+
+
 def test_words_of_the_vocabulary_are_no_name() -> None:
     """Lost otherwise: "in grid" would be taken for Ingrid's name, and every grid be held back."""
     reading = gate.Reading(own=READING.own, is_word={"grids", "in"}.__contains__)
@@ -147,12 +229,36 @@ UTF_8, LATIN_1 = text(CHARSET, b"ISO_IR 192"), text(CHARSET, b"ISO_IR 100")
         ("Yamada^Tarou=山田^太郎=やまだ^たろう", "ＹＡＭＡＤＡ　ＴＡＲＯＵ"),  # noqa: RUF001 -- full width
         ("Yamada^Tarou=山田^太郎=やまだ^たろう", "患者山田太郎さん"),
         ("Yamada^Tarou=山田^太郎=やまだ^たろう", "山⽥太郎"),
+        ("Yamada^Tarou=山田^太郎=やまだ^たろう", "山 田\u3000太 郎"),
+        ("Tsuji^Jirou=辻^二郎", "辻\U000e0100 二郎"),
+        ("Cohen^Moshe=כהן^משה", "כֹּהֵן משֶׁה"),
+        ("Ali^Muhammad=علي^محمد", "مُحَـــمَّد"),
+        ("Ahmadi^Ali=احمدی^علی", "أحمدي"),
+        ("Bellweather^Ivo", "Bell\u00adweather"),
+        ("Bellweather^Ivo", "\u200fBell\u200bweather\u200e"),
     ],
 )
 def test_a_name_is_found_in_other_letters(name: str, written: str) -> None:
     """Lost otherwise: a name would pass for being typed where its letters are not on the keyboard."""
     assert found(written.encode(), UTF_8, text(NAME, gate_oracle.padded(name.encode(), "PN"))) is not RELEASE
     assert found(written.encode(), UTF_8) is RELEASE
+
+
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [
+        ("cp1250", "Śliwińska^Żaneta"),
+        ("cp1253", "Ρέππας^Κώστας"),
+        ("cp1254", "Özdoğan^Ayşegül"),
+        ("cp1255", "כהן^משה"),
+        ("cp1256", "محمد^علي"),
+        ("cp1257", "Šķēle^Ģirts"),
+        ("cp874", "สมชาย^ใจดี"),
+    ],
+)
+def test_a_name_is_found_in_the_code_page_of_its_script(codec: str, name: str) -> None:
+    """Lost otherwise: text that a program on Windows put into an output in UTF-8 would be nobody's."""
+    assert found(name.replace("^", " ").encode(codec), UTF_8, text(NAME, name.encode())) is WITHHOLD
 
 
 @pytest.mark.parametrize("codec", ["cp1251", "koi8-r", "iso8859-5", "utf-8", "utf-16-le"])
@@ -257,6 +363,7 @@ STATED: dict[str, tuple[Element, Element]] = {
     "zeros": (text(ACCESSION, b"MRN00774190 "), comment(b"MRN774190")),
     "encoding": (text(NAME, "Müller^Zoë".encode("latin-1")), comment("Müller".encode("cp437"))),
     "script": (text(NAME, b"Ivanov^Petr "), comment("Иванов".encode())),
+    "binary number": (text(ACCESSION, b"77419023"), comment(b"7.7419023E7")),
     "plain in bytes": (text(NAME, "Osterby^Ase ".encode("latin-1")), text(LUT, "\x01Østerby".encode(), "OW")),
 }
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from farm.deid.gate.haystack import LONG, Haystack
+from farm.deid.gate.haystack import LONG, WHOLE, Haystack
 
 SHORTEST_DIGITS = 5  # of a number that is looked for
 _LONGEST = 128  # characters: what is longer has words enough to be found by
@@ -44,7 +44,7 @@ def _pattern(gist: bytes) -> re.Pattern[bytes]:
     letters = [re.escape(gist[place : place + 1]) for place in range(len(gist))]
     if gist.isdigit():
         body = (_GROUPED if len(gist) >= LONG else b"").join(letters)
-        return re.compile(rb"(?<![" + _INSIDE + rb"])(?<![0-9]\.)0*" + body + rb"(?![" + _INSIDE + rb"])(?!\.[0-9])")
+        return re.compile(rb"(?<![" + _INSIDE + rb"])(?<![0-9]\.)0*" + body + rb"(?![" + _INSIDE + rb"])" + WHOLE)
     if len(gist) < LONG:
         return re.compile(rb"(?!)")
     before, after = (b"(?<![" + _INSIDE + b"])", b"(?![" + _INSIDE + b"])")

@@ -51,7 +51,7 @@ _ESCAPES = {
     b"$)A": ("gb2312", b""),
 }
 ESCAPE = b"\x1b"
-_SEQUENCE = re.compile(rb"\x1b(\$?[()\-]?[A-Z])")
+_SEQUENCE = re.compile(rb"\x1b(\$?[()\-]?[A-Z]|%[@-G])")
 _SEVEN_BITS = re.compile(rb"\x1b\$(B|\(D)((?:[\x21-\x7e]{2})*)")  # of JIS X 0208 and 0212
 _PAIR = re.compile(rb"(?s)..")
 _EIGHTH_BIT = bytes(code | 0x80 for code in range(256))
@@ -98,7 +98,7 @@ def unescaped(value: bytes) -> bytes:
 
     Seven bits would read as ASCII, and a name of two ideographs as four letters of any word.
     """
-    return _SEQUENCE.sub(b"", _SEVEN_BITS.sub(_in_eight_bits, value))
+    return _SEQUENCE.sub(b"", _SEVEN_BITS.sub(_in_eight_bits, value)).replace(ESCAPE, b"")
 
 
 def _in_eight_bits(found: re.Match[bytes]) -> bytes:

@@ -129,10 +129,11 @@ class _After:
 
     def __init__(self, expected: Expected, output: Output) -> None:
         self.file = File(output.segments)
-        self._pseudonym = expected.pseudonym
+        self._pseudonym, self._new_uids = expected.pseudonym, expected.new_uids
         self._reading, self.dialect, self._start = expected.reading, output.dialect, output.start
         top = grammar_of(expected.reading, output.dialect, is_output=True)
         self.walk = self._read_head(top) or self._read(Walk(self.file.all()), top)
+        self.kept_uids = set(_split(self.walk.heaps[Heap.KEPT_UIDS]))
         self.meta = files.meta(self.file.head[: output.start])
 
     def _read_head(self, top: Grammar) -> Walk | None:
@@ -170,11 +171,22 @@ class _After:
             if heap in heaps and is_bad(value):
                 yield Finding(kind, tag, path)
 
+    def _may_tell(self, uid: bytes) -> bool:
+        """Tell whether a kept UID may be something else, or made of something else."""
+        if uid.strip(b"0123456789."):
+            return True
+        retained = "retain_uids" in self._reading.options
+        return not (retained or uid.startswith(_WELL_KNOWN) or uid in self._new_uids)
+
     def values(self) -> tuple[set[bytes], set[bytes]]:
-        """Return what is searched, texts and others: not pixels, the pseudonym, or UIDs, which have their own check."""
+        """Return what is searched, texts and others: not pixels, the pseudonym, or UIDs, which have their own check.
+
+        A UID that is kept though no option retains it is searched as numbers: anyone can have written anything there.
+        """
         heaps = self.walk.heaps
         texts = {*heaps[Heap.TEXT], *heaps[Heap.CLEANED]}
         texts.update(value for value in set(heaps[Heap.KEPT_DATES]) if not _DIGITS.fullmatch(value))
+        texts.update(uid.replace(b".", b" ") for uid in self.kept_uids if self._may_tell(uid))
         texts.discard(self._pseudonym)
         texts.discard(self._pseudonym + b" ")
         if self.meta is not None:
@@ -216,7 +228,7 @@ def _meta(after: _After) -> Iterator[Finding]:
 def _uids(expected: Expected, before: _Before, after: _After) -> Iterator[Finding]:
     """Check every UID of the output: new, well-known or kept by rule, and never an original."""
     heaps = after.walk.heaps
-    replaced, kept = set(_split(heaps[Heap.UIDS])), set(_split(heaps[Heap.KEPT_UIDS]))
+    replaced, kept = set(_split(heaps[Heap.UIDS])), after.kept_uids
     strange = replaced - expected.new_uids - {_DUMMY_UID}
     bad = {uid for uid in strange if not uid.startswith(_WELL_KNOWN)} | (before.uids & (replaced | kept))
     if bad:
@@ -264,4 +276,4 @@ def _placed(found: Iterable[Hit], after: _After, charsets: Charsets) -> Iterator
             yield Finding(hit.kind, strong=hit.strong)
 
 
-_SEEN = frozenset({Heap.TEXT, Heap.CLEANED, Heap.BYTES})
+_SEEN = frozenset({Heap.TEXT, Heap.CLEANED, Heap.BYTES, Heap.KEPT_UIDS})

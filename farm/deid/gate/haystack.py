@@ -1,7 +1,8 @@
 """What is searched in: the output's values outside its pixels, brought to a form in which spellings meet.
 
 All values are lower-cased and stripped of NULs, which makes one of a text in ASCII, Latin-1, UTF-8 and UTF-16. Text
-beyond ASCII is searched in its plain form as well (`plain`). Of that there are two views. *Squeezed* has no spaces and
+beyond ASCII is searched in its plain form as well (`plain`), and text with escapes (`escapes`) or control characters
+without these. Of that there are two views. *Squeezed* has no spaces and
 no punctuation left, so `OKAFOR^ADA`, `okafor, ada` and `Okafor Ada` meet; what is not in it is not in the output, and
 that is quick to tell: a text of seven characters or more contains one of the words of four that the squeezed bytes
 divide into, wherever it stands. *Tokens* are the runs of letters and digits, for what is too short to be looked for
@@ -13,10 +14,11 @@ Equal values are searched once: element-heavy instances repeat most of theirs.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 
+from farm.deid.gate import escapes
 from farm.deid.gate.charsets import ESCAPE, Charsets, unescaped
 from farm.deid.gate.dates import years_in
 from farm.deid.gate.plain import views
@@ -25,13 +27,15 @@ SEPARATOR = b"\x1e"  # between values; it belongs to no text
 LONG = 7  # characters from which a text is looked for anywhere, not as a token alone
 LOWER = bytes(range(256)).lower()
 _ALNUM = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789") | frozenset(range(0x80, 0x100))
-_PUNCTUATION = bytes(code for code in (*b"\t\n\f\r", *range(0x20, 0x7F)) if LOWER[code] not in _ALNUM)
+_PUNCTUATION = bytes(code for code in (*b"\t\n\v\f\r\x1c\x1d\x1f", *range(0x20, 0x7F)) if LOWER[code] not in _ALNUM)
+_SILENT = bytes((*range(1, 9), *range(0x0E, 0x1B), 0x7F))  # control characters that stand for no space and no escape
 _SPACED = bytes(code if code in _ALNUM else 0x20 for code in LOWER)
 _DOUBLE_BYTES = ESCAPE + b"$"  # what escape sequences of two bytes a character begin with
 _WORDS = re.compile(rb"(?s).{4}")
 _BETWEEN = rb"[^a-z0-9\x80-\xff\x1e]{0,3}"
 _NOT_INSIDE = (rb"(?<![a-z0-9\x80-\xff])", rb"(?![a-z0-9\x80-\xff])")
-_NOT_IN_A_NUMBER = (rb"(?<![0-9])(?<![0-9]\.)", rb"(?![0-9])(?!\.[0-9])")
+WHOLE = rb"(?!\.(?:0*[1-9]|0+\.[0-9]))"  # behind a whole number, which may be written with a fraction of zeros
+_NOT_IN_A_NUMBER = (rb"(?<![0-9])(?<![0-9]\.)", rb"(?![0-9])" + WHOLE)
 
 
 def folded(values: Iterable[bytes]) -> bytes:
@@ -39,9 +43,18 @@ def folded(values: Iterable[bytes]) -> bytes:
     return SEPARATOR.join(values).translate(LOWER, b"\0")
 
 
-def folded_text(values: Iterable[bytes], charsets: Charsets) -> bytes:
-    """Return texts folded, with the plain forms of those beyond ASCII."""
+def folded_text(values: Collection[bytes], charsets: Charsets) -> bytes:
+    """Return texts folded, with the plain forms of those beyond ASCII, with escapes or with control characters."""
     text = SEPARATOR.join(values)
+    if text.count(SEPARATOR) >= max(len(values), 1):  # one of them holds it
+        values = [value.replace(SEPARATOR, b"") for value in values]
+        text = SEPARATOR.join(values)
+    more = escapes.without(text, values)
+    if len(text.translate(None, _SILENT)) < len(text):
+        more += [bare for value in values if len(bare := value.translate(None, _SILENT)) < len(value)]
+    if more:
+        values = [*values, *more]
+        text = SEPARATOR.join(values)
     if not text.isascii() or ESCAPE in text:
         beyond = (value for value in values if not value.isascii() or ESCAPE in value)
         text = SEPARATOR.join([text, *(view for value in beyond for view in views(value, charsets))])

@@ -1,8 +1,8 @@
 """Person names in the output (PS3.5 6.2.1): whole, in any order of their parts, or a part of one.
 
 A name is found with blanks and punctuation inside its words too. Two words of a name in one value are the name. A
-single word of four letters or more is a weak find: it is what a description could have by chance, unless it is of the
-vocabulary, where it is nothing.
+single word of four letters or more, by itself or with the initial of another (aokafor), is a weak find: it is what a
+description could have by chance, unless it is of the vocabulary, where it is nothing.
 """
 
 from __future__ import annotations
@@ -47,8 +47,16 @@ def taken_apart(every: bytes) -> Names:
     each = [tuple(dict.fromkeys(word for word in name if len(word) > 1)) for name in names]
     orders = {order for words in each for order in _orders_of(words)} | {tuple(name) for name in names}
     long = tuple(order for order in orders if sum(map(len, order)) >= LONG)
-    words = frozenset(word for name in each for word in name)
+    words = frozenset(word for name in each for word in name).union(*map(_accounts, names))
     return Names(tuple({frozenset(name) for name in each if name}), words, long, tuple(map(b"".join, long)))
+
+
+def _accounts(name: list[bytes]) -> Iterator[bytes]:
+    """Yield how a person logs in: one part of a name with the initial of the other, before or behind it."""
+    first, second = (*name[:2], b"", b"")[:2]
+    for part, initial in ((first, second[:1]), (second, first[:1])):
+        if len(part) >= SHORTEST_TEXT and initial:
+            yield from (initial + part, part + initial)
 
 
 def _orders_of(words: Words) -> Iterator[Words]:

@@ -26,6 +26,8 @@ from farm.deid.gate.reading import Reading
 
 SHORTEST_TEXT, SHORTEST_UID = 4, 12
 SURE = 8  # characters from which a text found is no chance
+_SIGNIFICANT = 3  # digits of a round number before its zeros
+_NUMBERED = re.compile(rb"[0-9]{%d}" % SHORTEST_DIGITS)
 _DECIMAL = re.compile(rb"[+-]?[0-9]*\.[0-9]*(e[+-]?[0-9]+)?")
 _NOTHING = frozenset(
     b"none unknown unspecified undefined anonymous anonymized anonymised deidentified withheld default other"
@@ -106,7 +108,7 @@ def _is_decimal(needle: Needle, _reading: Reading, _kept: Kept) -> bool:
 
 
 def _is_round(needle: Needle, _reading: Reading, _kept: Kept) -> bool:
-    return needle.gist.isdigit() and needle.gist.endswith(b"000")
+    return needle.gist.isdigit() and needle.gist.endswith(b"000") and len(needle.gist.strip(b"0")) <= _SIGNIFICANT
 
 
 def _is_dummy(needle: Needle, _reading: Reading, _kept: Kept) -> bool:
@@ -118,12 +120,12 @@ def _says_nothing(needle: Needle, _reading: Reading, _kept: Kept) -> bool:
 
 
 def _is_own(needle: Needle, reading: Reading, _kept: Kept) -> bool:
-    return needle.gist in _own_gist(reading.own)
+    return _own_words(reading.own).issuperset(needle.words)
 
 
 @lru_cache(maxsize=64)
-def _own_gist(texts: tuple[bytes, ...]) -> bytes:
-    return haystack.squeezed(haystack.folded(texts))
+def _own_words(texts: tuple[bytes, ...]) -> frozenset[bytes]:
+    return frozenset(haystack.tokens(haystack.folded(texts)))
 
 
 def _is_vocabulary(needle: Needle, reading: Reading, _kept: Kept) -> bool:
@@ -134,7 +136,8 @@ def _is_vocabulary(needle: Needle, reading: Reading, _kept: Kept) -> bool:
 
 
 def _is_product(needle: Needle, _reading: Reading, kept: Kept) -> bool:
-    return bool(kept.products) and kept.product_words.issuperset(needle.words)
+    may_name = bool(kept.products) and kept.product_words.issuperset(needle.words)
+    return may_name and (needle.describes or not _NUMBERED.search(needle.gist))
 
 
 def _is_kept(needle: Needle, _reading: Reading, kept: Kept) -> bool:
@@ -154,14 +157,18 @@ def _is_word(word: bytes, reading: Reading) -> bool:
 RULES: tuple[tuple[str, str, Rule], ...] = (
     ("short", "texts under 4 characters and numbers under 5 digits occur by chance", _is_short),
     ("decimal", "plain decimal numbers, such as 0.000000, are on every instance", _is_decimal),
-    ("round", "whole numbers that end in 000 are settings more often than identifiers", _is_round),
+    ("round", "up to three digits and three zeros or more are a setting more often than an identifier", _is_round),
     ("dummy", "what the farm writes as a dummy is in every output", _is_dummy),
     ("nothing", "words such as NONE and UNKNOWN say nothing of anybody", _says_nothing),
     ("own", "the farm's own texts (method, codes) are in every output", _is_own),
     ("vocabulary", "a text of vocabulary words alone, or a public code, says nothing of anybody", _is_vocabulary),
 )
 INSTANCE_RULES: tuple[tuple[str, str, Rule], ...] = (
-    ("product", "a word of the manufacturer's or model's name, where that is kept, names a product", _is_product),
+    (
+        "product",
+        "a word of a kept manufacturer's or model's name is a product's, not an identifier with five digits in a row",
+        _is_product,
+    ),
     (
         "kept",
         "a description that stands in a kept value stays; an identifier there is what the search is for",

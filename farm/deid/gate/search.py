@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from typing import NamedTuple
+from uuid import UUID
 
 from farm.deid.gate import charsets, dates, haystack, names, needles, spelling
 from farm.deid.gate.charsets import ESCAPE, Charsets
@@ -29,7 +30,7 @@ STATED: tuple[tuple[str, str], ...] = (
     ("year", "dates with a year of two digits are not looked for: every other number would be one"),
     (
         "day of the year",
-        "dates are not looked for as days of a year, digit by digit, or in other languages than `dates` lists",
+        "dates are not looked for as days or weeks of a year, as counts, in other calendars or in other languages",
     ),
     ("dummy date", "19000101 is what the farm writes where a date has to be"),
     ("kept date", "a date that the recipe keeps in the source is not looked for elsewhere"),
@@ -41,12 +42,17 @@ STATED: tuple[tuple[str, str], ...] = (
     ("grouped", "numbers under 7 digits, or over several values, or with one point inside, are not put together"),
     ("word apart", "punctuation inside a word is looked through for names and identifiers, not for descriptions"),
     ("zeros", "zeros in front of digits are looked through in whole numbers, not behind letters"),
-    ("encoding", "code pages of DOS and Macintosh, HTML, quoted-printable and UTF-8 encoded twice are not looked for"),
-    ("script", "a name is not looked for in a script or in ideographs that the source does not have it in"),
+    ("encoding", "code pages of DOS and Macintosh, quoted-printable, Base64, hexadecimal and UTF-8 twice are not read"),
+    ("script", "a name is not looked for in another script, in other ideographs or in letters that only look alike"),
+    ("binary number", "an identifier is not looked for as a binary number, or with an exponent"),
     ("plain in bytes", "text in bytes and numbers is looked for as it is encoded, not in its plain form"),
     ("pseudonym", "a value that is the pseudonym is what the recipe put there"),
 )
 _SHORTEST_NUMBER = 6
+_NUMBERS = re.compile(rb"[0-9]{%d,}" % LONG)  # in an identifier
+_BETWEEN = rb"[-_.:/, ]{0,2}"  # the components of a UID
+_SURE_UID = 14  # digits of one that is looked for with other signs between them
+_UUID_ROOT = b"2.25."
 _PRINTED = bytes(range(0x20, 0x7F)) + b"\t\r\n\f\0"
 _WINDOW, _DISTINCT = 48, 8  # bytes of a binary value that are looked for at once; how many of them differ at least
 _LOOKED_AT = 256  # bytes of a value that tell whether it is text
@@ -106,9 +112,11 @@ def hits(search: Search, uids: AbstractSet[bytes], texts: AbstractSet[bytes], ot
 
 
 def _sorted_texts(gone: Heaps) -> tuple[set[bytes], set[bytes]]:
-    """Return the texts that identify, and those that describe."""
+    """Return the texts that identify, long numbers in them by themselves as well, and those that describe."""
     blobs = [value for value in set(gone[Heap.BYTES]) if value[SHORTEST_TEXT - 1 :] and _is_text(value)]
-    return set(gone[Heap.IDENTIFIERS]), {
+    identifiers = set(gone[Heap.IDENTIFIERS])
+    identifiers.update(_NUMBERS.findall(b"\\".join(identifiers)))
+    return identifiers, {
         *gone[Heap.DESCRIPTIONS],
         *gone[Heap.CLEANED],
         *gone[Heap.GONE_CHARSETS],
@@ -146,6 +154,8 @@ def _spelled_texts(
         kind, kept = ("identifier", _NOTHING_KEPT) if value in identifiers else ("text", search.kept)
         for text in charsets.decoded(value, search.charsets):
             for part in spelling.parts_of(text):
+                if part.isascii():
+                    continue  # it is searched for as any other text in ASCII
                 words = spelling.words(part)
                 yield from _spelled(words, hay, search, (kind, kind == "identifier" or len(words) > 1), kept)
         for raw in spelling.raw(value):
@@ -191,10 +201,19 @@ def _spelled_name(search: Search, hay: Haystack, value: bytes) -> Iterator[Hit]:
             words = [] if name.isascii() else spelling.words(name)
             for order in (words, words[::-1]):
                 yield from _spelled(order, hay, search, ("name", True))
-            for word in words:
-                yield from _spelled([word], hay, search, ("name", False))
+            for word in words:  # one in ASCII stands in others: Mary in PRIMARY
+                if not word.isascii():
+                    yield from _spelled([word], hay, search, ("name", False))
+                elif len(word) >= SHORTEST_TEXT and word.lower().encode() in hay.tokens:
+                    yield from _single(word.lower().encode(), search)
     for raw in spelling.raw(value):
         yield from _standing(raw, hay, ("name", len(raw.words) > 1))
+
+
+def _single(word: bytes, search: Search) -> Iterator[Hit]:
+    """Find one word of a name that stands alone."""
+    if needles.counts(_needle(word, describes=False), search.reading, search.kept):
+        yield _words("name", (word,), strong=False, alone=True)
 
 
 def _numbers(search: Search, hay: Haystack) -> Iterator[Hit]:
@@ -249,8 +268,24 @@ def _day(day: bytes, *, sure: bool) -> Hit:
 def _uids(originals: AbstractSet[bytes], hay: Haystack) -> Iterator[Hit]:
     """Find original UIDs written in text; the shortest look like version numbers and are left out."""
     uids = [uid for uid in originals if len(uid) >= SHORTEST_UID]
-    for place in hay.places_of(haystack.squeezed(haystack.SEPARATOR.join(uids)).split(haystack.SEPARATOR)):
-        yield _inside("uid", uids[place])
+    uids += [_uuid(uid) for uid in uids if uid.startswith(_UUID_ROOT)]
+    gists = haystack.squeezed(haystack.SEPARATOR.join(uids)).split(haystack.SEPARATOR)
+    for place in hay.places_of(gists):
+        yield _inside("uid", uids[place]) if len(gists[place]) < _SURE_UID else _spaced_uid(uids[place])
+
+
+@lru_cache(maxsize=4096)
+def _uuid(uid: bytes) -> bytes:
+    """Return a UID made of a UUID (PS3.5 B.2) as the UUID is written; as it is where it is made of none."""
+    number = uid.removeprefix(_UUID_ROOT)
+    value = int(number) if number.isdigit() and len(number) < 40 else 1 << 128
+    return str(UUID(int=value)).encode() if value < 1 << 128 else uid
+
+
+def _spaced_uid(uid: bytes) -> Hit:
+    """Find a UID whatever stands between its components, as in the name of a file."""
+    pattern = re.compile(_BETWEEN.join(map(re.escape, re.split(rb"[.-]", uid.translate(haystack.LOWER)))))
+    return Hit("uid", True, lambda hay: bool(pattern.search(hay.text) or pattern.search(hay.rest)))  # noqa: FBT003 -- a field, by its place
 
 
 def _inside(kind: str, low: bytes) -> Hit:

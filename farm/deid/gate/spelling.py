@@ -16,10 +16,10 @@ from typing import NamedTuple
 from farm.deid.gate import charsets
 from farm.deid.gate.charsets import Charsets, codecs, unescaped
 from farm.deid.gate.haystack import folded, squeezed, tokens
-from farm.deid.gate.plain import kana, plain
+from farm.deid.gate.plain import kana, plain, seen
 
 _SHORT_WORD, _SHORT_IDEOGRAPHS, _SHORT_BYTES = 4, 2, 4
-_IDEOGRAPHS, _CYRILLIC = "\u2e80", "\u0400"
+_IDEOGRAPHS = "\u2e80"
 _ALWAYS = (
     "utf-8",
     "latin-1",
@@ -32,7 +32,15 @@ _ALWAYS = (
     "gb18030",
     "big5",
 )
-_OF_CYRILLIC = ("cp1251", "koi8-r")
+# Code pages of Windows and Unix, by the character from which on they have a script's letters.
+_BY_SCRIPT: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("\u0e00", ("cp874",)),
+    ("\u0600", ("cp1256", "iso8859-6")),
+    ("\u0590", ("cp1255", "iso8859-8")),
+    ("\u0400", ("cp1251", "koi8-r", "iso8859-5")),
+    ("\u0370", ("cp1253", "iso8859-7")),
+    ("\u0100", ("cp1250", "cp1254", "cp1257", "iso8859-2", "iso8859-4")),
+)
 _PARTS = re.compile(rb"[\\=]")
 
 
@@ -45,6 +53,7 @@ class Spelt(NamedTuple):
 
 def words(text: str) -> list[str]:
     """Return the runs of letters and digits of a text; marks belong to their letters."""
+    text = seen(text)
     return "".join(letter if letter.isalnum() or unicodedata.combining(letter) else " " for letter in text).split()
 
 
@@ -81,8 +90,9 @@ def _is_long(words: tuple[bytes, ...]) -> bool:
 def spellings(parts: tuple[str, ...], known: Charsets) -> tuple[Spelt, ...]:
     """Return some words in every case, normal form and encoding."""
     found: dict[tuple[bytes, ...], None] = {}
-    of_cyrillic = _OF_CYRILLIC if max(map(max, parts)) >= _CYRILLIC else ()
-    encodings = dict.fromkeys((*_ALWAYS, *(name for charset in known for name in codecs(charset)), *of_cyrillic))
+    last = max(map(max, parts))
+    by_script = next((names for first, names in _BY_SCRIPT if first <= last < _IDEOGRAPHS), ())
+    encodings = dict.fromkeys((*_ALWAYS, *(name for charset in known for name in codecs(charset)), *by_script))
     for form in dict.fromkeys(_forms(parts)):
         for encoding in encodings:
             try:
@@ -92,6 +102,8 @@ def spellings(parts: tuple[str, ...], known: Charsets) -> tuple[Spelt, ...]:
     for form in zip(*(_pair(plain(part)) for part in parts), strict=True):
         if not all(part.isascii() for part in form):
             found[tuple(part.encode() for part in form)] = None
+    if min(map(min, parts)) >= _IDEOGRAPHS:  # written apart, one by one
+        found[tuple(one.encode() for part in parts for one in plain(part)[0])] = None
     return tuple(Spelt(squeezed(b"".join(words)), words) for words in found)
 
 
