@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from functools import partial
 from importlib import resources
 from math import ceil
 from time import monotonic
@@ -26,10 +27,13 @@ from psycopg.rows import TupleRow, class_row, tuple_row
 from farm.errors import Reason, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from psycopg.abc import PQGen
     from psycopg.rows import RowFactory
+
+    Deadline = Callable[[], float]
+    """Says how many seconds a statement may take; asked again and again, since that may change while one hangs."""
 
 Row = TypeVar("Row")
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
@@ -65,12 +69,12 @@ class QueryFault(Exception):
 class _Timed(psycopg.Connection[TupleRow]):
     """A connection of which no statement is waited for beyond a time; what takes longer ends the connection."""
 
-    seconds = 0.0
+    limit: Deadline
 
     def wait(self, gen: PQGen[Row], *rest: Any, **more: Any) -> Row:  # noqa: ANN401  the driver's own
         """Wait for the server as the driver does, but not for ever."""
         try:
-            return super().wait(_limited(gen, self.seconds), *rest, **more)
+            return super().wait(_limited(gen, self.limit), *rest, **more)
         except _TooLong:
             self.close()  # a late answer would be taken for the next statement's
             raise
@@ -80,21 +84,21 @@ class _TooLong(psycopg.OperationalError):
     """The server has not answered in time."""
 
 
-def _limited(gen: PQGen[Row], seconds: float) -> PQGen[Row]:
+def _limited(gen: PQGen[Row], limit: Deadline) -> PQGen[Row]:
     """Pass on what the driver waits for, which looks at the clock ten times a second, until the time is over."""
-    until = monotonic() + seconds
+    began = monotonic()
     try:
         wanted = next(gen)
         while True:
             ready = yield wanted
-            if not ready and monotonic() >= until:
+            if not ready and monotonic() - began >= limit():
                 raise _TooLong
             wanted = gen.send(ready)
     except StopIteration as end:
         return cast("Row", end.value)
 
 
-def connect(url: str, *, deadline: float | None = None) -> psycopg.Connection:
+def connect(url: str, *, deadline: Deadline | float | None = None) -> psycopg.Connection:
     """Return a connection in autocommit; raise `Unavailable` when the server does not answer.
 
     With a `deadline`, in seconds, each statement that takes longer is `Unavailable` and ends the connection. What it
@@ -106,11 +110,13 @@ def connect(url: str, *, deadline: float | None = None) -> psycopg.Connection:
             conn = psycopg.connect(**facts, autocommit=True)
             planning = _PLANNING.encode()
         else:
-            facts["connect_timeout"] = min(ceil(deadline), _CONNECT_SECONDS)
+            limit = deadline if callable(deadline) else partial(float, deadline)
+            seconds = limit()
+            facts["connect_timeout"] = min(ceil(seconds), _CONNECT_SECONDS)
             conn = _Timed.connect(**facts, autocommit=True)
-            conn.seconds = deadline
+            conn.limit = limit
             # The server too has to give up what it is at, or waits for: nobody would take the answer.
-            planning = f"{_PLANNING}; SET statement_timeout = {ceil(deadline * 1000)}".encode()
+            planning = f"{_PLANNING}; SET statement_timeout = {ceil(seconds * 1000)}".encode()
         try:
             conn.execute(planning)
         except BaseException:

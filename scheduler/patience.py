@@ -1,11 +1,16 @@
-"""When a run in the foreground stops waiting for something that is away."""
+"""When a run in the foreground stops waiting for something that is away, or does not answer."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    import threading
+
     from farm.errors import Reason
+
+_STATEMENT: Final = 60.0
+"""Seconds that no statement of a campaign takes where the database is well."""
 
 
 class Patience:
@@ -26,3 +31,15 @@ class Patience:
         elif self._since is None:
             self._since = now
         return self._since is not None and now - self._since >= self._seconds
+
+
+class Haste:
+    """How many seconds a statement may take: ample, and few once the program has been asked to end."""
+
+    def __init__(self, stop: threading.Event, seconds: float) -> None:
+        """Take what is set when the program is to end, and what a statement may take then."""
+        self._stop, self._seconds = stop, seconds
+
+    def __call__(self) -> float:
+        """Tell how long that is now, also for a statement that is under way."""
+        return self._seconds if self._stop.is_set() else max(_STATEMENT, self._seconds)

@@ -121,6 +121,7 @@ class Described:
             "timeout_s": 5.0,
             "settle_s": 1.0,
             "backoff_s": 0.2,
+            "query_rate": 0,
         }
         lines = [f"{name} = {_toml(value)}" for name, value in (facts | self.facts).items()]
         path.write_text("\n".join(["[PACS]", *lines]) + "\n")

@@ -33,7 +33,7 @@ def race(work: Callable[..., Any], turns: Sequence[tuple[Any, ...]]) -> list[Any
     spawn = multiprocessing.get_context("spawn")
     barrier = spawn.Barrier(len(turns))
     with ProcessPoolExecutor(len(turns), mp_context=spawn, initializer=_wait, initargs=(barrier,)) as pool:
-        return [future.result(200) for future in [pool.submit(work, *turn) for turn in turns]]
+        return [future.result() for future in [pool.submit(work, *turn) for turn in turns]]
 
 
 def _wait(barrier: Barrier) -> None:

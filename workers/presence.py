@@ -1,7 +1,8 @@
 """Tells the ledger that this worker lives, and from which queues it takes.
 
 A parcel is sent to a queue that need not have a worker (`gpu`) only while one lives. The worker's event loop asks for
-each sign of life and a thread gives it, so a loop that hangs is silent, and a database that is away holds up nothing.
+each sign of life and a thread gives it, so a loop that hangs is silent, and a database that is away holds up nothing;
+one that hangs holds up the worker's end for some seconds.
 It speaks for the main process; a device that fails later costs time alone, since its work is handed to the processor.
 """
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 log = logging.getLogger(__name__)
+
+_PATIENCE = 2.0
+"""Seconds that the ledger may take for a sign of life; one or two that are not given do no harm."""
 
 
 def install(app: Celery) -> None:
@@ -81,13 +85,14 @@ class Teller:
             self._asked.clear()
             if not self._closed:
                 self._call(lambda presence: presence.lives(self._worker, self._queues))
-        self._call(lambda presence: presence.leaves(self._worker))
-        self._drop()
+        if self._connection is not None:  # what could not be said before is not said now
+            self._call(lambda presence: presence.leaves(self._worker))
+            self._drop()
 
     def _call(self, work: Callable[[Presence], None]) -> None:
         try:
             if self._connection is None:
-                self._connection = connect(self._url)
+                self._connection = connect(self._url, deadline=_PATIENCE)
             work(Presence(self._connection))
         except FarmError as error:
             log.warning("no sign of life given: %s", error.reason.value)

@@ -133,7 +133,7 @@ class Acceptor(asyncio.BufferedProtocol):
         self._store: _Store | None = None
         self._asked: tuple[Context, Command, bytearray] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._owing = Owing(service.reports)
+        self._owing = Owing(service.keeper, service.reports)
         self._retires = self._is_over = False
         self._loop = asyncio.get_running_loop()
         self.address = ""
@@ -442,12 +442,13 @@ class Acceptor(asyncio.BufferedProtocol):
     async def _commit(self, context: Context, command: Command, data: bytes) -> None:
         """Answer a request for storage commitment, and report on the same association."""
         assert self._request is not None  # noqa: S101 - there is an association
-        status, owed = await committing.judged(self._service.keeper, self._request, context, command, data)
+        status, owed = await self._owing.judged(self._request, context, command, data)
+        report = None if owed is None else await self._owing.report(owed, context)
         self._task, self._asked = None, None
         self.watch.rests(self._loop.time())
         self._respond(context, committing.acted(command, status))
-        if owed is not None:
-            self._respond(context, *self._owing.report(owed, context))
+        if report is not None:
+            self._respond(context, *report)
         self._flush()
 
 

@@ -10,11 +10,12 @@ However the association ends, every wait ends with the same `Unavailable`.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
-from farm.errors import Reason, Unavailable
+from farm.errors import Reason, Unavailable, place_of
 from farm.net import dimse
 from farm.net.association import (
     Aborted,
@@ -36,6 +37,8 @@ from farm.net.peers import Peer
 from farm.net.services import Status
 from farm.net.storing import Arriving, Receiver, Sink
 from farm.net.transport import Buffer, Wire
+
+log = logging.getLogger(__name__)
 
 _LARGEST_IDENTIFIER: Final = 1 << 20  # bytes; a list of failed UIDs has 64 for each instance
 _ENOUGH, _FEW = 256, 64  # responses that wait: above the first nothing more is read until there are as few as these
@@ -315,6 +318,14 @@ class Conversation:
 
     def happened(self, event: Event) -> None:
         """Take an event."""
+        try:
+            self._take(event)
+        except Exception as error:  # noqa: BLE001 - the event loop would log its text, which may carry a value
+            log.error("an association is ended by a fault: %s", place_of(error))  # noqa: TRY400 - likewise
+            self._fail(Unavailable(Reason.INTERNAL_ERROR))
+            self.abort()
+
+    def _take(self, event: Event) -> None:
         if isinstance(event, Data):
             self._data(event)
         elif isinstance(event, Message):

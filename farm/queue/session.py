@@ -16,6 +16,7 @@ from farm.errors import Reason, Unavailable
 from farm.ledger import Ledger
 from farm.ledger.harvests import Harvests
 from farm.ledger.presence import Presence
+from farm.ledger.reports import Reports
 from farm.registry import Registry
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from farm.database import Deadline
     from farm.deid.keys import ProjectKey
     from farm.registry import Vault
 
@@ -39,6 +41,7 @@ class Tables:
     registry: Registry
     harvests: Harvests
     presence: Presence
+    reports: Reports
 
 
 class Session:
@@ -52,7 +55,7 @@ class Session:
         *,
         max_attempts: int,
         patience: float,
-        deadline: float | None = None,
+        deadline: Deadline | float | None = None,
     ) -> None:
         self._url = url
         self._vault = vault
@@ -91,5 +94,6 @@ class Session:
                 registry=Registry(connection, self._vault, self._project_key),
                 harvests=Harvests(connection),
                 presence=Presence(connection),
+                reports=Reports(connection),
             )
         return self._tables

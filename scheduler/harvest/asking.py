@@ -1,6 +1,6 @@
 """What a harvest asks of a PACS on one association, and what its answers come to.
 
-Each function takes a client and returns facts; none of them touches the ledger, waits for a limit, or judges.
+Each function takes what asks and returns facts; none of them touches the ledger, knows a limit, or judges.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from scheduler.harvest.split import Splitter, looks_like_a_limit, may_be_capped
 from scheduler.harvest.verdicts import Ending, ending_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from datetime import date
 
-    from farm.net.client import Client
+    from farm.net.client import Client, Finds
     from scheduler.harvest.ranges import DateRange
+
+    Ask = Callable[[queries.Identifier], Awaitable[Finds]]
+    """Begins a query, once it may be asked."""
 
 _AVAILABLE: Final = frozenset({"ONLINE", "NEARLINE", "OFFLINE", "UNAVAILABLE"})
 
@@ -120,25 +123,24 @@ def _is_meant(match: Mapping[int, str], wanted: Wanted) -> bool:
     )
 
 
-async def listing_of(client: Client, study: str, find_limit: int = 0) -> Listing:
+async def listing_of(ask: Ask, study: str, find_limit: int = 0) -> Listing:
     """Ask for the instances of a study: all at once, or series by series where the PACS insists.
 
     `find_limit` is the PACS's cap where it is known, else 0.
     """
     about: Mapping[int, str] = {}
-    finds = client.find(FIND, {queries.LEVEL: Level.STUDY, queries.STUDY: study, **_ABOUT})
-    async for match in finds:
+    async for match in await ask({queries.LEVEL: Level.STUDY, queries.STUDY: study, **_ABOUT}):
         if match.get(queries.STUDY, study) == study:
             about = match
     related = _number(about.get(queries.STUDY_INSTANCES, ""))
     availability = about.get(queries.AVAILABILITY, "")
-    whole_study = await _instances(client, queries.image_query(study))
+    whole_study = await _instances(ask, queries.image_query(study))
     found = whole_study.found
     is_whole = is_proved = whole_study.ending is Ending.SUCCESS
     if may_be_capped(whole_study.count, find_limit) or queries.insists_on_series(
         whole_study.status, len(found), related
     ):
-        by_series = await _by_series(client, study, _Cap(limit=find_limit, seen=whole_study.count))
+        by_series = await _by_series(ask, study, _Cap(limit=find_limit, seen=whole_study.count))
         found = {**found, **by_series.found}
         is_whole, is_proved = by_series.is_whole, by_series.is_proved
     return Listing(
@@ -165,8 +167,8 @@ class _Instances:
         return ending_of(self.status)
 
 
-async def _instances(client: Client, identifier: Mapping[int, str]) -> _Instances:
-    finds = client.find(FIND, identifier)
+async def _instances(ask: Ask, identifier: queries.Identifier) -> _Instances:
+    finds = await ask(identifier)
     found: dict[str, Instance] = {}
     count = 0
     async for match in finds:
@@ -202,15 +204,15 @@ class _BySeries:
     is_proved: bool
 
 
-async def _by_series(client: Client, study: str, cap: _Cap) -> _BySeries:
-    finds = client.find(FIND, queries.series_query(study))
+async def _by_series(ask: Ask, study: str, cap: _Cap) -> _BySeries:
+    finds = await ask(queries.series_query(study))
     answers = [match async for match in finds]
     series = [match for match in answers if match.get(queries.SERIES) and _is_of(match, study)]
     is_whole = ending_of(finds.status) is Ending.SUCCESS and bool(series)
     is_proved = not may_be_capped(len(answers), cap.limit)
     found: dict[str, Instance] = {}
     for match in series:
-        some = await _instances(client, queries.image_query(study, match[queries.SERIES]))
+        some = await _instances(ask, queries.image_query(study, match[queries.SERIES]))
         related = _number(match.get(queries.SERIES_INSTANCES, ""))
         is_counted = related in {None, len(some.found)}
         is_whole = is_whole and some.ending is Ending.SUCCESS and bool(some.found) and is_counted

@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from farm.errors import BadRecipe, FarmError, Reason, Unavailable, place_of
 from farm.ledger.harvest_values import HELD_BACK
-from scheduler.harvest.pace import Clock, Pace
+from scheduler.harvest.pace import Clock, NotNow, Pace
 from scheduler.harvest.receiving import Receivers
 from scheduler.harvest.resolving import Asking, Resolver
-from scheduler.harvest.retrieving import OWN_REASONS, PEER_REASONS, Books, NotNow, Retriever
+from scheduler.harvest.retrieving import OWN_REASONS, PEER_REASONS, Books, Retriever
 from scheduler.harvest.seals import HarvestSealer
 from scheduler.harvest.throttle import Admission, TokenBucket
 from scheduler.harvest.verdicts import Ending, Listed, StudyFacts, Verdict, judge_study
@@ -78,12 +78,8 @@ class Harvester:
         self._seals = HarvestSealer(desk.sealer)
         self._windows = pacs.open_windows()
         self._pace = Pace(TokenBucket(pacs.rate, pacs.burst), self._windows, self._clock)
-        self._admission = Admission(
-            associations=pacs.associations,
-            bucket=TokenBucket(0, 0),
-            windows=self._windows,
-            utilisation=pacs.utilisation,
-        )
+        self._queries = Pace(TokenBucket(pacs.query_rate, max(1.0, pacs.query_rate)), self._windows, self._clock)
+        self._admission = Admission(associations=pacs.associations, windows=self._windows, utilisation=pacs.utilisation)
         self._session = desk.session(_PATIENCE)
         self._attendance = Attendance(harvest.run_id)
         self._is_held_back = harvest.state in HELD_BACK
@@ -315,13 +311,21 @@ class Harvester:
 
     # Rows.
 
-    async def _may_ask(self, harvest_id: int) -> bool:
-        """Tell whether the PACS may be asked one thing more for a harvest: its turn may be over at any time."""
-        if not self._windows.open_at(self._clock.now()):
+    async def _may_ask(self, line: Line, harvest_id: int) -> bool:
+        """Wait for a query; tell whether it may be asked for a harvest, whose turn may be over at any time."""
+        may_ask = False
+        try:
+            await self._queries.query(line.close)
+        except NotNow:
             return False
-        return await self._call(
-            lambda tables: self._holds_pacs(tables) and tables.harvests.first_in_line(self._pacs.name) == harvest_id
-        )
+        try:
+            may_ask = self._windows.open_at(self._clock.now()) and await self._call(
+                lambda tables: self._holds_pacs(tables) and tables.harvests.first_in_line(self._pacs.name) == harvest_id
+            )
+        finally:
+            if not may_ask:
+                self._queries.put_back(1)
+        return may_ask
 
     def _heard(self) -> None:
         """Note that the PACS has answered."""
@@ -413,6 +417,9 @@ class Harvester:
         async def admit(count: int) -> None:
             await self._admit(line, count, study.harvest_id)
 
+        async def query() -> None:
+            await self._queries.query(line.close)
+
         return Books(
             run=run,
             study=self._seals.open_study(study.study_key, study.sealed),
@@ -420,6 +427,7 @@ class Harvester:
             missing=missing,
             arrived=arrived,
             admit=admit,
+            query=query,
             pay=self._pace.pay,
         )
 

@@ -66,6 +66,8 @@ class Pacs:
     rate: float = 0.0
     """Most instances a second; 0: no limit."""
     burst: float = 100.0
+    query_rate: float = 10.0
+    """Most queries a second, and as many at once; 0: no limit."""
     windows: tuple[str, ...] = ()
     timezone: str = "UTC"
     utilisation: float = 1.0
@@ -129,6 +131,7 @@ _RULES: Final = (
     _Rule("move_port", lambda port: 0 <= port < 1 << 16, "must be 0 to 65535"),
     _Rule("associations", lambda count: count >= 1, "must be at least 1"),
     _Rule("rate", lambda rate: rate >= 0, "must not be negative"),
+    _Rule("query_rate", lambda rate: rate >= 0, "must not be negative"),
     _Rule("burst", lambda burst: burst >= 1, "must be at least 1"),
     _Rule("utilisation", lambda share: 0 < share <= 1, "must be above 0 and up to 1"),
     _Rule("find_limit", lambda count: count >= 0, "must not be negative"),

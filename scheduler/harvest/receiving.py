@@ -175,13 +175,22 @@ class _Noted:
             awaited.ended(self._key, stored=stored)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where the instances of one run go."""
+
+    spool: Spool
+    committer: Committer
+    receiver: SpoolReceiver
+    keeper: Keeper
+
+
 class Receivers:
     """A receiver for each run, and the one behind C-MOVE's port, which chooses among them."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk, self._sealer, self._spell = desk, desk.sealer, Spell()
-        self._open: dict[int, tuple[SpoolReceiver, Committer, Spool]] = {}
-        self._keepers: dict[int, Keeper] = {}
+        self._open: dict[int, _Place] = {}
         self._expected: dict[bytes, Awaited] = {}
         self._late: dict[bytes, Awaited] = {}
         self._unlisted: list[Awaited] = []
@@ -197,19 +206,18 @@ class Receivers:
             committer = Committer(spool, session, run.id, self._spell, patience=patience)
             router = Router.of(self._desk.settings, Recipe.from_json(run.recipe_json).wanted.syntax)
             receiver = SpoolReceiver(spool, committer, self._sealer, run.source_key, self._spell, router=router)
-            self._open[run.id] = (receiver, committer, spool)
-        return self._open[run.id][0]
+            keeper = Keeper(spool, run.id, self._desk.settings)
+            self._open[run.id] = _Place(spool=spool, committer=committer, receiver=receiver, keeper=keeper)
+        return self._open[run.id].receiver
 
     def clear(self, run: Run, ledger: Ledger) -> None:
-        """Remove what a crash left in the spool of a run; from now on it is kept (`keep`)."""
-        _, _, spool = self._open[run.id]
-        clear(spool, run.id, ledger)
-        self._keepers[run.id] = Keeper(spool, run.id, self._desk.settings)
+        """Remove what a crash left in the spool of a run."""
+        clear(self._open[run.id].spool, run.id, ledger)
 
     def keep(self, ledger: Ledger) -> None:
-        """Close the studies of which nothing arrives any more, and sweep the spool."""
-        for keeper in list(self._keepers.values()):
-            keeper.keep(ledger)
+        """Close the studies of which nothing arrives any more, and sweep the spools, those of others' runs too."""
+        for place in list(self._open.values()):
+            place.keeper.keep(ledger)
 
     def coming(
         self,
@@ -273,6 +281,6 @@ class Receivers:
 
     def close(self) -> None:
         """Commit what waits, and end."""
-        for _, committer, spool in self._open.values():
-            committer.close()
-            spool.close()
+        for place in self._open.values():
+            place.committer.close()
+            place.spool.close()

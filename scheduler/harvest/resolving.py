@@ -52,8 +52,8 @@ class Asking:
     """What a resolver needs of the harvester that it is a part of."""
 
     now: Callable[[], datetime]
-    may_ask: Callable[[int], Awaitable[bool]]
-    """Whether the PACS may be asked one thing more for a harvest."""
+    may_ask: Callable[[Line, int], Awaitable[bool]]
+    """Whether the PACS may be asked one query more for a harvest; waits, the line perhaps closed, for its rate."""
     heard: Callable[[], None]
     """Is told that the PACS has answered."""
     call: Call
@@ -93,7 +93,7 @@ class Resolver:
         before, reason = question.answers, None
         matches: Matches | None = None
         while matches is None:
-            if not await self._asking.may_ask(row.harvest_id):
+            if not await self._asking.may_ask(line, row.harvest_id):
                 return False
             client = await line.client()
             try:

@@ -25,13 +25,13 @@ from farm.net.query import Level
 from farm.net.services import STUDY_ROOT_GET, STUDY_ROOT_MOVE
 from scheduler.harvest import queries
 from scheduler.harvest.asking import Listing, listing_of
-from scheduler.harvest.line import Line, classes_of, offers
+from scheduler.harvest.line import FIND, Line, classes_of, offers
 from scheduler.harvest.senders import Senders
 from scheduler.harvest.verdicts import Ending, Listed, StudyFacts, ending_of
 
 if TYPE_CHECKING:
     from farm.ledger import Run
-    from farm.net.client import Retrieval
+    from farm.net.client import Finds, Retrieval
     from scheduler.harvest.peers import Pacs
     from scheduler.harvest.receiving import Awaited, Receivers
     from scheduler.harvest.seals import HarvestSealer, Instance
@@ -58,12 +58,10 @@ class Books:
     arrived: Callable[[list[bytes]], Awaitable[set[bytes]]]
     admit: Callable[[int], Awaitable[None]]
     """Waits until so many instances may be asked for; raises `NotNow` where the time for it is over then."""
+    query: Callable[[], Awaitable[None]]
+    """Waits until a query may be asked; raises `NotNow` likewise."""
     pay: Callable[[], Awaitable[None]]
     """Waits for one that came beyond those: for as long as a PACS may be left waiting for its answer."""
-
-
-class NotNow(Exception):
-    """A retrieval may not begin any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +143,11 @@ class Retriever:
         )
 
     async def _listing(self, line: Line, books: Books) -> Listing:
-        listing = await listing_of(await line.client(), books.study, self._pacs.find_limit)
+        async def ask(identifier: queries.Identifier) -> Finds:
+            await books.query()
+            return (await line.client()).find(FIND, identifier)
+
+        listing = await listing_of(ask, books.study, self._pacs.find_limit)
         await books.expect(listing)
         return listing
 

@@ -1,4 +1,4 @@
-"""How fast a PACS may be asked: a token bucket, and the admission that all limits of one PACS meet in.
+"""How often a PACS may be asked: a token bucket, and the admission of its associations.
 
 The caller brings the clock, so a week can be tried in a second. Limits are of what is begun: what was begun inside a
 window comes to its end after it.
@@ -20,8 +20,8 @@ _WEEK: Final = timedelta(days=7)
 class TokenBucket:
     """At most `rate_per_s` x seconds + `burst` tokens in any time; rate 0: no limit.
 
-    More than `burst` at once are given as well, lest a large study wait for ever: the bucket owes them then. Who takes
-    tokens finds them or not; who reserves them waits in turn, so that nobody is passed by those who want less.
+    More than `burst` at once are given as well, lest a large study wait for ever: the bucket owes them then. Who
+    reserves tokens waits in turn, so that nobody is passed by those who want less.
     """
 
     def __init__(self, rate_per_s: float, burst: float) -> None:
@@ -29,20 +29,6 @@ class TokenBucket:
         self._burst = burst
         self._tokens = burst
         self._at = -math.inf
-
-    def wait(self, count: float, now: float) -> float:
-        """Return the seconds until so many tokens are given; 0: now."""
-        if not self._rate:
-            return 0.0
-        self._fill(now)
-        return max(0.0, (min(count, self._burst) - self._tokens) / self._rate)
-
-    def take(self, count: float, now: float) -> bool:
-        """Take tokens if they are given now."""
-        if self.wait(count, now) > 0:
-            return False
-        self._tokens -= count
-        return True
 
     def reserve(self, count: float, now: float) -> float:
         """Take tokens at once; return the seconds until they are there, behind all that were reserved before."""
@@ -63,48 +49,42 @@ class TokenBucket:
 
 
 class Admission:
-    """When the next retrieval from one PACS may start: association cap, rate, windows, utilisation and pause.
+    """When the next association with one PACS may be used: their number, the windows, and the utilisation.
 
     `utilisation` is the share of time that an association may be busy: after t seconds it rests t x (1 - u) / u.
     """
 
-    def __init__(self, *, associations: int, bucket: TokenBucket, windows: Windows, utilisation: float = 1.0) -> None:
+    def __init__(self, *, associations: int, windows: Windows, utilisation: float = 1.0) -> None:
         if associations < 1 or not 0 < utilisation <= 1:
             raise ValueError("at least one association, and a utilisation above 0 and up to 1")
         self._free = associations
         self._rests: list[float] = []
-        self._bucket = bucket
         self._windows = windows
         self._closed: tuple[datetime, datetime] | None = None
         self._rest = (1 - utilisation) / utilisation
-        self.paused = False
 
-    def wait(self, now: datetime, instances: int = 1) -> float:
-        """Return the seconds after which to ask again; 0: a retrieval may start; infinite: not before something ends.
+    def wait(self, now: datetime) -> float:
+        """Return the seconds after which to ask again; 0: one may be used; infinite: not before something ends.
 
-        `now` is aware of its zone; `instances` is how many the retrieval is expected to give.
+        `now` is aware of its zone.
         """
         at = now.timestamp()
-        if self.paused:
-            return math.inf
         if not self._windows.open_at(now):
             return self._opens(now).timestamp() - at
-        return max(self._slot_wait(at), self._bucket.wait(instances, at))
+        return self._slot_wait(at)
 
-    def start(self, now: datetime, instances: int = 1) -> bool:
-        """Start a retrieval if it may start now; True has to be followed by `ended`, whatever happens."""
-        if self.wait(now, instances) > 0:
+    def start(self, now: datetime) -> bool:
+        """Use an association if one may be used now; True has to be followed by `ended`, whatever happens."""
+        if self.wait(now) > 0:
             return False
-        at = now.timestamp()
         if self._free:
             self._free -= 1
         else:
             self._rests.remove(min(self._rests))
-        self._bucket.take(instances, at)
         return True
 
     def ended(self, began: datetime, now: datetime) -> None:
-        """Take back the association of a retrieval, after its rest."""
+        """Take back an association, after its rest."""
         took = max(0.0, now.timestamp() - began.timestamp())
         self._rests.append(now.timestamp() + took * self._rest)
 

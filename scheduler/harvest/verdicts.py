@@ -6,7 +6,7 @@ complete by the instances that arrived against those that an IMAGE level query l
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -87,8 +87,6 @@ class Listed:
 class StudyFacts:
     """All that is known of a row and of the study that it means."""
 
-    wrong: bool = False
-    """The row cannot be used."""
     query: Ending = Ending.NOT_TRIED
     matches: int = 0
     """Studies that match the row."""
@@ -113,10 +111,6 @@ class Judgement:
     missing: frozenset[bytes] = frozenset()
     again: bool = False
 
-    def __str__(self) -> str:
-        """Return the verdict for people."""
-        return f"short by {len(self.missing)}" if self.verdict is Verdict.SHORT else self.verdict.value
-
 
 def ending_of(status: int | None) -> Ending:
     """Return what a final DIMSE status says (PS3.7 annex C, PS3.4 sections C.4.1 to C.4.3); None: there was none."""
@@ -132,15 +126,6 @@ def ending_of(status: int | None) -> Ending:
     return Ending.WARNING if status >> 12 == 0xB else Ending.FAILED
 
 
-def judge(facts: StudyFacts) -> Judgement:
-    """Return what may be said of a row that means one study: the worse of the row's verdict and the study's."""
-    row = judge_row(facts)
-    if row is not None and (facts.matches == 0 or row is not Verdict.UNVERIFIED):
-        return Judgement(verdict=row)
-    study = judge_study(facts)
-    return study if row is None else replace(study, verdict=together([row, study.verdict]))
-
-
 def judge_row(facts: StudyFacts) -> Verdict | None:
     """Return what is said of a row before anything is retrieved; None: its studies say all.
 
@@ -148,7 +133,6 @@ def judge_row(facts: StudyFacts) -> Verdict | None:
     """
     is_whole = facts.query is Ending.SUCCESS and not facts.capped
     table: tuple[tuple[bool, Verdict], ...] = (
-        (facts.wrong, Verdict.BAD_ROW),
         (facts.query in {Ending.NOT_TRIED, Ending.LOST}, Verdict.PENDING),
         (facts.matches > 1 and not facts.means_many, Verdict.AMBIGUOUS),
         (facts.matches == 0 and facts.query is Ending.FAILED and not facts.capped, Verdict.REFUSED),

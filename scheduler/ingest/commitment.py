@@ -19,14 +19,14 @@ class LedgerKeeper:
 
     async def holds(self, instances: tuple[tuple[str, str], ...]) -> list[bool]:
         """Tell of each (SOP Class UID, SOP Instance UID) whether it has arrived in this run."""
-        keys = [self._sealer.instance(uid.encode()) for _, uid in instances]
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._asked, keys)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._asked, instances)
 
     def close(self) -> None:
         """Drop the connection."""
         self._thread.shutdown()
         self._session.close()
 
-    def _asked(self, keys: list[bytes]) -> list[bool]:
+    def _asked(self, instances: tuple[tuple[str, str], ...]) -> list[bool]:
+        keys = [self._sealer.instance(uid.encode()) for _, uid in instances]
         held = self._session.call(lambda tables: tables.ledger.holds(self._run_id, keys))
         return [key in held for key in keys]

@@ -12,7 +12,7 @@ import logging
 import signal
 import socket
 import sys
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,6 @@ from farm.net.deadlines import Deadlines
 from farm.net.identity import Users
 from farm.net.negotiation import Offer
 from farm.net.peers import Address, Peer
-from farm.net.reporting import Reporter
 from farm.net.server import Caps, Port, Server
 from farm.net.services import STORAGE_COMMITMENT, VERIFICATION, Status, is_storage
 from farm.net.slots import Slots
@@ -37,6 +36,7 @@ from scheduler.ingest.commitment import LedgerKeeper
 from scheduler.ingest.committer import Committer
 from scheduler.ingest.order import PortOrder, ProcessOrder
 from scheduler.ingest.receiver import SpoolReceiver
+from scheduler.ingest.reporter import Reporter
 from scheduler.ingest.spell import Spell
 from scheduler.ingest.spool import Spool
 from scheduler.routing import Router
@@ -66,12 +66,12 @@ async def _receive(settings: Settings, order: ProcessOrder) -> None:
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to act on
     loop.add_reader(sys.stdin, stop.set)  # the parent has gone
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         listener = stack.enter_context(socket.socket(fileno=order.listener))
         slots = Slots(order.slots, processes=order.processes, each=order.port.max_connections)
         caps = caps_of(order.port)
         tls = tls_of(order.port)
-        service = _service(settings, order, stack)
+        service = await _service(settings, order, stack)
         sys.setswitchinterval(_SWITCH)
         gc.collect()
         gc.freeze()  # what is there now stays: it need not be looked through again and again
@@ -80,7 +80,7 @@ async def _receive(settings: Settings, order: ProcessOrder) -> None:
         loop.remove_reader(sys.stdin)
 
 
-def _service(settings: Settings, order: ProcessOrder, stack: ExitStack) -> Service:
+async def _service(settings: Settings, order: ProcessOrder, stack: AsyncExitStack) -> Service:
     """Put together what all associations of this process use."""
     key = ProjectKey(load_or_create(settings.project_key_path, "project").secret)
     vault = Vault(load_or_create(settings.vault_key_path, "vault").secret)
@@ -98,6 +98,7 @@ def _service(settings: Settings, order: ProcessOrder, stack: ExitStack) -> Servi
     keeper = LedgerKeeper(session(), sealer, order.run_id)
     stack.callback(keeper.close)
     port, router = order.port, Router.of(settings, order.target)
+    reporter = Reporter(told_of(port), session(), sealer, order.run_id)
     return Service(
         receiver=SpoolReceiver(spool, committer, sealer, bytes.fromhex(order.source_key), spell, router=router),
         offer=offer_of(port),
@@ -106,7 +107,7 @@ def _service(settings: Settings, order: ProcessOrder, stack: ExitStack) -> Servi
         deadlines=deadlines_of(port),
         header=header_rule(port.only),
         keeper=keeper,
-        reports=reporter_of(port),
+        reports=await stack.enter_async_context(reporter),
     )
 
 
@@ -160,15 +161,15 @@ def header_rule(only: tuple[tuple[str, str], ...]) -> HeaderRule | None:
     return HeaderRule(tags=frozenset(wanted), decide=decide) if wanted else None
 
 
-def reporter_of(port: PortOrder) -> Reporter:
-    """Return who reports on storage commitment where the association of the request has ended.
+def told_of(port: PortOrder) -> dict[str, Peer]:
+    """Return by title who is told of storage commitment where the association of the request has ended.
 
-    It speaks TLS where the port does, with the same certificate. Raise `BadRecipe` where a peer is not written as one.
+    They are spoken to by TLS where the port is, with its certificate. Raise `BadRecipe` where one is not written so.
     """
     authority, mine = _authority(port), _identification(port)
     tls = client_context(authority=authority, identification=mine) if mine else None
     addresses = [Address.parse(text) for text in port.report_to]
-    return Reporter({one.title: Peer(host=one.host, port=one.port, ae_title=one.title, tls=tls) for one in addresses})
+    return {one.title: Peer(host=one.host, port=one.port, ae_title=one.title, tls=tls) for one in addresses}
 
 
 def tls_of(port: PortOrder) -> ssl.SSLContext | None:

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 _KEEP_EVERY = 1.0
 _DRAIN = 30.0
-"""Seconds that a process may take to finish what it is in the middle of."""
+"""Seconds that the processes may take to finish what they are in the middle of."""
 _QUICK, _QUICK_DEATHS = 5.0, 3
 """A process that lives shorter than this, so often in a row, dies of its surroundings."""
 
@@ -85,8 +85,9 @@ class Ports:
         return {"associations": self._slots.taken()}
 
     def start(self) -> None:
-        """Clear what a crash left in the spool, and let peers come."""
+        """Clear what a crash left in the spool, report what is owed, and let peers come."""
         self._session.call(self._attendance.keep)
+        self._session.call(lambda tables: tables.reports.hasten(self._run.id))
         removed = self._session.call(lambda tables: clear(self._spool, self._run.id, tables.ledger))
         if removed:
             log.info("run %d: %d instances that were never acknowledged were removed", self._run.id, removed)
@@ -116,9 +117,10 @@ class Ports:
         for process in self._processes.values():
             with suppress(ProcessLookupError):
                 process.child.send_signal(signal.SIGTERM)
+        until = time.monotonic() + _DRAIN
         for process in self._processes.values():
             with suppress(subprocess.TimeoutExpired):
-                process.child.wait(_DRAIN)
+                process.child.wait(max(0.0, until - time.monotonic()))
             process.child.kill()
             process.child.wait()
             _close(process.child)

@@ -7,7 +7,7 @@ import signal
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Barrier
+from threading import Barrier, Event, Timer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +16,7 @@ from fix_ledger import Bench
 
 from farm.database import Database, QueryFault, connect, load_queries, migrate
 from farm.errors import Reason, Unavailable
+from scheduler.patience import Haste
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,6 +114,18 @@ def test_a_server_that_hangs_is_away_for_who_cannot_wait(database: str) -> None:
     assert conn.closed
     with pytest.raises(Unavailable):  # a late answer to the first is none to the second
         db.value("one")
+
+
+def test_a_statement_that_hangs_already_ends_once_there_is_haste(database: str) -> None:
+    """Ctrl-C would wait for as long as a healthy statement may take, or for ever."""
+    stop = Event()
+    conn = connect(database, deadline=Haste(stop, 0.1))
+    soon = Timer(0.1, stop.set)
+    soon.start()
+    with _hanging(conn), pytest.raises(Unavailable):
+        Database(conn, {"one": "SELECT 1"}).value("one")
+    soon.join()
+    assert conn.closed
 
 
 def test_the_server_too_gives_up_what_nobody_waits_for(database: str) -> None:

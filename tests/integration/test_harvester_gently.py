@@ -21,15 +21,19 @@ from cryptography.x509.oid import NameOID
 from fix_harvest import Harvests, harvests
 from fix_pacs import Study, part10_of
 from fix_peers import free_port
+from fix_scp import CT, instance
 from fix_scripted import Scripted, data_sets
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from pynetdicom import AE
 
 from farm.errors import Reason, Unavailable
+from farm.ledger import Ledger, Studies
 from farm.net.client import Peer, Proposal, connect
 from farm.net.server import listen
-from farm.net.storing import OUT_OF_RESOURCES, SUCCESS
+from farm.net.storing import OUT_OF_RESOURCES, SUCCESS, Arriving
 from farm.net.tls import Identification, client_context
+from farm.recipe.recipe import preset
+from scheduler.campaign import open_run
 from scheduler.harvest.pace import Clock
 from scheduler.harvest.peers import Pacs, Tls
 from scheduler.harvest.receiving import Receivers
@@ -119,6 +123,42 @@ def test_a_study_larger_than_the_burst_comes_at_the_rate(
     assert said.verdicts() == {"1": verdict}
     assert (len(pacs.waited.sent), said.arrivals) == (study.count, study.count)
     assert pacs.waited.law(most)
+
+
+def test_queries_come_at_their_rate(harvests: Harvests) -> None:
+    """If it fails, a list of 10,000 rows asks a PACS as many times as fast as it answers, in its busiest hour."""
+    studies = [Study(number=number, sizes=(1, 1), side=2) for number in range(1, 5)]
+    waited = Waited()
+    pacs = Scripted(studies=studies, counts=False, refuses=lambda _: waited.sent.append(waited.at) is not None)
+    with pacs.running():
+        described = harvests.pacs(pacs.port, retrieve="get", query_rate=RATE, associations=1)
+        said = harvests(described, [f"{one.number},{one.uid}," for one in studies], clock=waited.clock)
+    assert set(said.verdicts().values()) == {"complete"}
+    assert len(waited.sent) == len(pacs.asked) >= 5 * len(studies)  # of rows as well as of studies
+    assert waited.law(1)
+
+
+def test_a_row_that_waits_for_its_query_beyond_the_window_waits_for_the_next(harvests: Harvests) -> None:
+    """If it fails, what was to be asked by night is asked in the morning, one query behind the other."""
+    studies = [Study(number=number, sizes=(1,), side=2) for number in range(1, 5)]
+    waited, over = Waited(), threading.Event()
+
+    async def pause(seconds: float) -> None:
+        waited.at += timedelta(seconds=seconds)
+        if waited.at.hour == 12:
+            over.set()
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)
+
+    pacs = Scripted(studies=studies, refuses=lambda _: waited.sent.append(waited.at) is not None)
+    clock = replace(waited.clock, pause=pause, longest=3600.0)
+    with pacs.running():
+        facts = {"retrieve": "get", "query_rate": 0.03, "associations": 1, "windows": ["00:00-00:01"]}
+        rows = [f"{one.number},{one.uid}," for one in studies]
+        said = harvests(harvests.pacs(pacs.port, **facts), rows, clock=clock, until=over)
+    assert set(said.verdicts().values()) == {"pending"}
+    assert len(waited.sent) == 2
+    assert all((one.hour, one.minute) == (0, 0) for one in waited.sent)
 
 
 def test_a_pacs_that_retrieves_studies_only_gives_a_large_one_at_the_rate(harvests: Harvests) -> None:
@@ -372,3 +412,29 @@ def test_a_pacs_with_tls_sends_by_tls(harvests: Harvests, certificate: Path) -> 
         return echoes
 
     assert asyncio.run(scenario()) == [SUCCESS, -1]
+
+
+def test_studies_of_all_harvests_that_it_fetches_for_are_closed(harvests: Harvests) -> None:
+    """If it fails, what one command fetches for the list of another stays open, and in the spool, for ever."""
+    desk = replace(harvests.desk, settings=replace(harvests.desk.settings, study_quiet_seconds=0))
+    run = open_run(desk, harvests.folder / "spool", harvests.folder / "out", preset("basic"))
+    uid, body = instance(1)
+    arriving = Arriving(
+        sop_class=CT, sop_instance=uid, transfer_syntax=ExplicitVRLittleEndian, calling="A", called="B", address=""
+    )
+
+    async def scenario() -> int:
+        sink = receivers.coming(run, [], whole=False).begin(arriving)
+        sink.write(memoryview(body))
+        ended = sink.end()
+        return ended if isinstance(ended, int) else await ended
+
+    receivers = Receivers(desk)
+    try:
+        assert asyncio.run(scenario()) == SUCCESS
+        with harvests.connection() as connection:
+            ledger = Ledger(connection)
+            receivers.keep(ledger)
+            assert ledger.studies(run.id) == Studies(open=0, closed=1)
+    finally:
+        receivers.close()

