@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from farm.database import Deadline
     from farm.ledger import Progress, Run
     from farm.recipe.recipe import Recipe
     from farm.settings import Settings
@@ -91,7 +92,7 @@ def run_folder(  # noqa: PLR0913 - an order, and how to talk to whoever gave it
 
 
 @contextmanager
-def desk_of(settings: Settings) -> Iterator[tuple[Desk, Servers]]:
+def desk_of(settings: Settings, deadline: Deadline | None = None) -> Iterator[tuple[Desk, Servers]]:
     """Start the servers that the settings do not name, and give the keys with the settings that name them all."""
     with ExitStack() as stack:
         servers = Servers(settings)
@@ -100,7 +101,7 @@ def desk_of(settings: Settings) -> Iterator[tuple[Desk, Servers]]:
         settings = replace(settings, database_url=database_url, broker_url=broker_url)
         key = ProjectKey(load_or_create(settings.project_key_path, "project").secret)
         vault = Vault(load_or_create(settings.vault_key_path, "vault").secret)
-        yield Desk(settings=settings, key=key, vault=vault), servers
+        yield Desk(settings=settings, key=key, vault=vault, deadline=deadline), servers
 
 
 def check_apart(source: Path, destination: Path) -> None:
@@ -112,26 +113,27 @@ def check_apart(source: Path, destination: Path) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """The settings with the servers' URLs, and the keys."""
+    """The settings with the servers' URLs, the keys, and how long a statement may take; None: any time."""
 
     settings: Settings
     key: ProjectKey
     vault: Vault
+    deadline: Deadline | None = None
 
     @property
     def sealer(self) -> Sealer:
         """Return what keys and seals places."""
         return Sealer(self.key, self.vault)
 
-    def session(self, patience: float = 0, deadline: float | None = None) -> Session:
-        """Return a connection to be."""
+    def session(self, patience: float = 0, deadline: Deadline | float | None = None) -> Session:
+        """Return a connection to be; a statement may take as long as the desk says, if nothing else is said."""
         return Session(
             self.settings.database_url,
             self.vault,
             self.key,
             max_attempts=self.settings.max_attempts,
             patience=patience,
-            deadline=deadline,
+            deadline=deadline or self.deadline,
         )
 
 
@@ -275,10 +277,14 @@ class Campaign:
             log.info("run %d: %d were taken back from lost workers or messages", self._run.id, recovered)
 
     def _drain(self) -> None:
-        """Let the worker finish what it has in hand; the rest goes back to wait for another call."""
+        """Let the worker finish what it has in hand; the rest goes back to wait for another call.
+
+        Where there is no rest, and nobody else brings anything in, the run is complete: until it is opened again.
+        """
         self._intake.stop()
         self._session.call(lambda tables: tables.ledger.recall(self._run.id))
         self._worker.stop()
+        self._session.call(lambda tables: tables.ledger.finish(self._run.id))
 
 
 def _trouble(progress: Progress) -> Reason | None:

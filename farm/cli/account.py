@@ -94,6 +94,11 @@ def say_if_empty(files: int, known: int = 0) -> None:
 
 def show_why(word: str, rows: Sequence[tuple[str, int, str]]) -> None:
     """Print why instances ended so: a code, how many, and what it means."""
+    show_rows(f"{word} because", rows)
+
+
+def show_rows(title: str, rows: Sequence[tuple[str, int, str]]) -> None:
+    """Print words, how many there are of each, and what they mean."""
     if rows:
-        tell(f"  {word} because:")
-        tell_rows(("", "", ""), [(f"    {code}", count, meaning) for code, count, meaning in rows], right=(1,))
+        tell(f"  {title}:")
+        tell_rows(("", "", ""), [(f"    {word}", count, meaning) for word, count, meaning in rows], right=(1,))

@@ -12,11 +12,11 @@ from farm.cli.account import Account, show
 from farm.cli.carrying import STALE, Ended, carry_out, is_exact
 from farm.cli.deid_batch import AT_RISK, Order
 from farm.cli.failed import failed_option
+from farm.cli.keys import make_keys
 from farm.cli.options import (
     PLACE,
     jobs_option,
     json_option,
-    make_keys,
     project_option,
     recipe_option,
     settings_with,

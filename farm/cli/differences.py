@@ -1,4 +1,4 @@
-"""How the outputs of a run can differ from what the ledger says of them, and the differences that were found.
+"""How the outputs of a run can differ from what the ledger says of them, what becomes of those, and what was found.
 
 They wait in a file without a name until all are told: a destination that was lost as a whole has as many as outputs,
 and they must cost no more memory than none.
@@ -45,14 +45,35 @@ MEANING: dict[Kind, str] = {
 }
 
 
+class Fate(StrEnum):
+    """What becomes of an output that differs, if it is asked for again; a closed list."""
+
+    REQUEUED = "requeued"
+    SOURCE_GONE = "source-gone"
+    SOURCE_CHANGED = "source-changed"
+    AS_RELEASED = "as-released"
+
+
+FATES: dict[Fate, str] = {
+    Fate.REQUEUED: "It is made again; what was in its place is among the orphans.",
+    Fate.SOURCE_GONE: "It stays as it is: its source is gone or cannot be read.",
+    Fate.SOURCE_CHANGED: "It stays as it is: its source is another than it was made from.",
+    Fate.AS_RELEASED: "It stays as it is: its bytes are those that were released, and would be again.",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A difference: of which kind, where, and in which instance of the ledger (None: of none)."""
+    """A difference: of which kind, where, and in which instance of the ledger (None: of none).
+
+    `fate`: what becomes of the output, if that was asked for.
+    """
 
     kind: Kind
     path: str
     instance: int | None = None
     reason: Reason | None = None
+    fate: Fate | None = None
 
 
 class Notes:
@@ -79,5 +100,6 @@ class Notes:
             self._file.seek(0)
         for line in self._file:
             said = json.loads(line)
-            reason = said.pop("reason")
-            yield Difference(**said | {"kind": Kind(said["kind"]), "reason": reason and Reason(reason)})
+            reason, fate = said["reason"], said["fate"]
+            said |= {"kind": Kind(said["kind"]), "reason": reason and Reason(reason), "fate": fate and Fate(fate)}
+            yield Difference(**said)

@@ -11,8 +11,10 @@ import click
 
 from farm.cli import account, screen
 from farm.cli.harvest_named import meant
+from farm.cli.harvest_window import Opening
 from farm.cli.interrupt import draining
-from farm.cli.options import PLACE, json_option, make_keys, project_option, recipe_option, settings_with
+from farm.cli.keys import make_keys
+from farm.cli.options import PLACE, json_option, project_option, recipe_option, settings_with
 from farm.cli.progress import Display, Standing
 from farm.cli.recipe_files import chosen_recipe
 from farm.cli.statuses import Status
@@ -97,6 +99,7 @@ def harvest(  # noqa: PLR0913 - one for each option
         recipe=chosen_recipe(recipe),
         priority=priority,
     )
+    opening = Opening(order.pacs.open_windows())
     make_keys(settings, "project", "vault")
     screen.show_log("WARNING")
     with Display() as display, draining() as stop:
@@ -104,15 +107,15 @@ def harvest(  # noqa: PLR0913 - one for each option
             settings,
             order,
             on_opened=_say_others,
-            on_progress=lambda progress: display.show(Standing.of(progress)),
+            on_progress=lambda progress: display.show(Standing.of(progress, note=opening.words())),
             stop=stop,
         )
     if result is not None:
         _export(settings, str(ended.harvest_id), result)
     if as_json:
-        screen.emit(_facts(ended))
+        screen.emit(_facts(ended, opening))
     else:
-        _tell(ended, destination)
+        _tell(ended, destination, opening)
     if ended.state == "cancelled":
         return Status.ORDER
     if not ended.complete:
@@ -156,42 +159,49 @@ def list_(*, as_json: bool) -> None:
 
 @harvest.command()
 @_HARVEST
-def pause(*, name: str) -> None:
+@json_option
+def pause(*, name: str, as_json: bool) -> None:
     """Fetch nothing more for a harvest until it is resumed; what is on its way comes to its end.
 
     HARVEST is its number, or the name of its PACS or of its list where only one can be meant.
     """
     with _harvests(name, "active") as (harvests, one):
-        _tell_state(harvests.pause(one.id))
+        _tell_state(harvests.pause(one.id), as_json=as_json)
 
 
 @harvest.command()
 @_HARVEST
-def resume(*, name: str) -> None:
+@json_option
+def resume(*, name: str, as_json: bool) -> None:
     """Let a harvest go on that is paused or cancelled."""
     with _harvests(name, "paused", "cancelled") as (harvests, one):
-        _tell_state(harvests.resume(one.id))
+        _tell_state(harvests.resume(one.id), as_json=as_json)
 
 
 @harvest.command()
 @_HARVEST
-def cancel(*, name: str) -> None:
+@json_option
+def cancel(*, name: str, as_json: bool) -> None:
     """Fetch nothing more for a harvest, for good; what is on its way is given up within seconds.
 
     What has arrived stays and goes through the farm; `farm harvest export` shows for which rows that is.
     """
     with _harvests(name, "active", "paused") as (harvests, one):
-        _tell_state(harvests.cancel(one.id))
+        _tell_state(harvests.cancel(one.id), as_json=as_json)
 
 
 @harvest.command()
 @_HARVEST
 @click.argument("number", type=int)
-def priority(*, name: str, number: int) -> None:
+@json_option
+def priority(*, name: str, number: int, as_json: bool) -> None:
     """Put a harvest before all of its PACS that have a lower priority."""
     with _harvests(name, "active", "paused") as (harvests, one):
         harvests.prioritise(one.id, number)
-    screen.tell(f"Harvest {one.id} has priority {number}.")
+    if as_json:
+        screen.emit({"harvest": one.id, "state": one.state, "priority": number})
+    else:
+        screen.tell(f"Harvest {one.id} has priority {number}.")
 
 
 @harvest.command()
@@ -203,13 +213,18 @@ def priority(*, name: str, number: int) -> None:
     type=click.Choice([one.value for one in Verdict if one not in {Verdict.PENDING, Verdict.COMPLETE}]),
     help="Only what ended so; repeat.  [default: all but complete]",
 )
-def retry(*, name: str, only: tuple[str, ...]) -> None:
+@json_option
+def retry(*, name: str, only: tuple[str, ...], as_json: bool) -> None:
     """Ask again for what is not complete, or came damaged; nothing else is fetched."""
-    with _harvests(name) as (harvests, one):
-        freed = harvests.retry(one.id, list(only) or None)
+    with _harvests(name) as (harvests, wanted):
+        freed = harvests.retry(wanted.id, list(only) or None)
+        one = harvests.harvest(wanted.id)
+    if as_json:
+        screen.emit({"harvest": one.id, "state": one.state, "asked_again": freed})
+        return
     screen.tell(f"{freed:,} rows and studies are asked for again by the harvest's command.")
     if one.state in HELD_BACK:
-        _tell_state(one)
+        _tell_state(one, as_json=False)
 
 
 @harvest.command(name="export")
@@ -217,16 +232,23 @@ def retry(*, name: str, only: tuple[str, ...]) -> None:
 @click.option(
     "--out", "result", metavar="FILE.csv", type=PLACE, required=True, help="The result; - for standard output."
 )
-def export_(*, name: str, result: Path) -> None:
+@json_option
+def export_(*, name: str, result: Path, as_json: bool) -> None:
     """Write the result: the rows and columns of the list, and what came of each.
 
     It is as identifying as the list was, and names missing instances by their UIDs.
     """
-    count = _export(settings_with(), name, result)
-    screen.say(f"{count:,} rows")
+    if as_json and str(result) == "-":
+        raise click.UsageError("--json prints on standard output too: name a file.")
+    harvest_id, count = _export(settings_with(), name, result)
+    if as_json:
+        screen.emit({"harvest": harvest_id, "rows": count})
+    else:
+        screen.say(f"{count:,} rows")
 
 
-def _export(settings: Settings, name: str, result: Path) -> int:
+def _export(settings: Settings, name: str, result: Path) -> tuple[int, int]:
+    """Write the result; return the harvest's number, and how many rows it has."""
     to_screen = str(result) == "-"
     with database(settings, make=True) as connection:
         harvests = Harvests(connection)
@@ -239,7 +261,7 @@ def _export(settings: Settings, name: str, result: Path) -> int:
         if not to_screen:
             result.chmod(0o600)
         with opened as out:
-            return export.write(out, header, rows)
+            return one.id, export.write(out, header, rows)
 
 
 @contextmanager
@@ -251,8 +273,11 @@ def _harvests(name: str, *states: str) -> Iterator[tuple[Harvests, Harvest]]:
         yield harvests, meant(harvests, settings, name, states)
 
 
-def _tell_state(one: Harvest) -> None:
+def _tell_state(one: Harvest, *, as_json: bool) -> None:
     """Say how a harvest stands after an order, which may have come too late."""
+    if as_json:
+        screen.emit({"harvest": one.id, "state": one.state})
+        return
     screen.tell(f"Harvest {one.id} {_ENDED.get(one.state, 'goes on, where its command runs.').format(id=one.id)}")
 
 
@@ -268,16 +293,18 @@ def _counted(found: Mapping[str, int]) -> str:
     return ", ".join(f"{found[one]:,} {one.value}" for one in Verdict if found.get(one))
 
 
-def _facts(ended: Harvested) -> dict[str, object]:
-    trouble = ended.summary.trouble
+def _facts(ended: Harvested, opening: Opening) -> dict[str, object]:
+    trouble, opens = ended.summary.trouble, opening.at()
     facts: dict[str, object] = {"harvest": ended.harvest_id, "run": ended.summary.run_id, "complete": ended.complete}
-    facts |= {"state": ended.state, "trouble": trouble and trouble.value}
+    facts |= {"state": ended.state, "trouble": trouble and trouble.value, "opens_at": opens and opens.isoformat()}
     facts |= {"rows": ended.progress.rows, "studies": ended.progress.studies}
     return facts | account.Account.of(ended.summary.progress, {}).to_dict()
 
 
-def _tell(ended: Harvested, destination: Path) -> None:
+def _tell(ended: Harvested, destination: Path, opening: Opening) -> None:
     otherwise = "is not complete: the same command goes on with it."
+    if (words := opening.words()) and not ended.complete:
+        otherwise += f" {words[0].upper()}{words[1:]}."
     screen.tell(f"Harvest {ended.harvest_id} {_ENDED.get(ended.state, otherwise).format(id=ended.harvest_id)}", "bold")
     rows = [
         (f"  {verdict.value}", count, verdicts.MEANING[verdict])

@@ -37,15 +37,19 @@ _SHOWN = {
 
 @click.command()
 @peer_options
-def echo(*, peer: Peer) -> Status:
+@json_option
+def echo(*, peer: Peer, as_json: bool) -> Status:
     """Verify that a DICOM peer answers (C-ECHO)."""
 
     async def verify() -> int:
         async with connect(peer) as association:
             return await association.echo()
 
-    status = ended(carry_out(verify()))
-    if status is Status.DONE:
+    answer = carry_out(verify())
+    status = ended(answer)
+    if as_json:
+        screen.emit({"peer": peer.ae_title, "status": answer})
+    elif status is Status.DONE:
         screen.tell(f"{peer.ae_title} answers.")
     return status
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -113,43 +114,55 @@ def explain_(*, tag: str, recipe: str, sop_class: str, path: str, as_json: bool)
 @recipe.command()
 @recipe_option
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file to write; else standard output.")
-def statement(*, recipe: str, out: Path | None) -> None:
+@json_option
+def statement(*, recipe: str, out: Path | None, as_json: bool) -> None:
     """Write the conformance statement that PS3.15 E.1.3 asks for, as Markdown."""
-    text = written_statement(chosen_recipe(recipe))
-    if out is None:
+    found = chosen_recipe(recipe)
+    text = written_statement(found)
+    if out is not None:
+        try:
+            out.write_text(text, "utf-8")
+        except OSError as error:
+            raise BadRecipe(Reason.BAD_OPTION, "the file of --out cannot be written", errno=error.errno or 0) from None
+    if as_json:
+        told = {"statement": text} if out is None else {"out": screen.shown(out)}
+        screen.emit({"name": found.name, "digest": found.digest} | told)
+    elif out is None:
         click.echo(text, nl=False)
-        return
-    try:
-        out.write_text(text, "utf-8")
-    except OSError as error:
-        raise BadRecipe(Reason.BAD_OPTION, "the file of --out cannot be written", errno=error.errno or 0) from None
-    screen.tell(f"The statement is in {screen.shown(out)}")
+    else:
+        screen.tell(f"The statement is in {screen.shown(out)}")
 
 
 @recipe.group("import")
 def import_() -> None:
     """Turn another program's recipe into one of the farm's.
 
-    The recipe goes to standard output, what it cannot hold to standard error, line by line.
+    The recipe goes to standard output, what it cannot hold to standard error, line by line. With --json both are one
+    object on standard output, `recipe` and `lost`.
     """
 
 
 @import_.command("ctp")
 @click.argument("file", metavar="FILE")
-def import_ctp(*, file: str) -> None:
+@json_option
+def import_ctp(*, file: str, as_json: bool) -> None:
     """Read a script of the CTP DicomAnonymizer."""
-    _import(file, ctp.read)
+    _import(file, ctp.read, as_json=as_json)
 
 
 @import_.command("deid")
 @click.argument("file", metavar="FILE")
-def import_deid(*, file: str) -> None:
+@json_option
+def import_deid(*, file: str, as_json: bool) -> None:
     """Read a recipe of pydicom/deid."""
-    _import(file, deid.read)
+    _import(file, deid.read, as_json=as_json)
 
 
-def _import(file: str, read: Callable[[str], Imported]) -> None:
+def _import(file: str, read: Callable[[str], Imported], *, as_json: bool) -> None:
     imported = read(content(file))
+    if as_json:
+        screen.emit({"recipe": imported.recipe, "lost": [asdict(lost) for lost in imported.lost]})
+        return
     click.echo(json.dumps(imported.recipe, indent=2))
     for lost in imported.lost:
         screen.say(str(lost))

@@ -16,20 +16,14 @@ import pydicom.data
 
 from farm.cli import account, screen
 from farm.cli.interrupt import draining
-from farm.cli.options import (
-    PLACE,
-    json_option,
-    make_keys,
-    project_option,
-    recipe_option,
-    settings_with,
-    strict_option,
-)
+from farm.cli.keys import make_keys
+from farm.cli.options import PLACE, json_option, project_option, recipe_option, settings_with, strict_option
 from farm.cli.progress import Display, Standing
 from farm.cli.recipe_files import chosen_recipe
 from farm.cli.statuses import Status
 from farm.errors import MEANING
-from farm.recipe.recipe import DEFAULT, preset
+from farm.recipe import DEFAULT
+from farm.recipe.recipe import preset
 from farm.sources import FolderSource
 from scheduler.campaign import check_apart, run_folder
 

@@ -10,15 +10,9 @@ import click
 
 from farm.cli import account, screen
 from farm.cli.interrupt import draining
+from farm.cli.keys import make_keys
 from farm.cli.net_options import transfer_syntaxes_option
-from farm.cli.options import (
-    PLACE,
-    json_option,
-    make_keys,
-    project_option,
-    recipe_option,
-    settings_with,
-)
+from farm.cli.options import PLACE, json_option, project_option, recipe_option, settings_with
 from farm.cli.progress import Display, Standing
 from farm.cli.recipe_files import chosen_recipe
 from farm.cli.statuses import Status

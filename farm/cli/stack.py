@@ -1,8 +1,6 @@
 """`farm up` and `farm down`: the embedded servers, a worker and Flower, kept on.
 
-Who is up holds a lock on a file in the home, with its pid and addresses in it: the lock ends with the process, so it
-never says something stale. In the background the same command runs detached; that it is up is known from the one line
-that it prints.
+In the background the same command runs detached; that it is up is known from the one line that it prints.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -24,7 +22,9 @@ import click
 from farm.cli import screen
 from farm.cli.flower import Flower, is_installed
 from farm.cli.interrupt import draining
-from farm.cli.options import json_option, make_keys, settings_with
+from farm.cli.kept_up import LOCK, Facts, whoever_is_up
+from farm.cli.keys import make_keys
+from farm.cli.options import json_option, settings_with
 from farm.cli.statuses import Status
 from farm.deid.keys import ProjectKey
 from farm.embedded import Stack
@@ -40,19 +40,8 @@ if TYPE_CHECKING:
 
     from farm.settings import Settings
 
-_LOCK = "up.lock"
 _LOG = "up.log"
 _DOWN_SECONDS = 90.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What someone who is up says of itself; URLs of servers outside carry no password."""
-
-    pid: int
-    database_url: str
-    broker_url: str
-    flower_url: str | None
 
 
 @click.command()
@@ -67,7 +56,7 @@ def up(*, background: bool, workers: int | None, as_json: bool) -> Status:
     """
     settings = settings_with(workers=workers)
     make_keys(settings, "project", "vault")
-    found = _whoever_is_up(settings.home)
+    found = whoever_is_up(settings.home)
     if found:
         _announce(found, "The farm is up already.", as_json=as_json)
         return Status.DONE
@@ -84,15 +73,17 @@ def down(*, as_json: bool) -> Status:
     The servers stay for as long as a `farm run` still uses them.
     """
     settings = settings_with()
-    found = _whoever_is_up(settings.home)
+    found = whoever_is_up(settings.home)
     if found:
         os.kill(found.pid, signal.SIGTERM)
         if not _is_gone(settings.home):
             screen.say("farm: it is still finishing what is in hand; look again later")
+            if as_json:
+                screen.emit({"was_up": True, "is_up": True})
             return Status.AWAY
     _stop_leftovers(settings)
     if as_json:
-        screen.emit({"was_up": found is not None})
+        screen.emit({"was_up": found is not None, "is_up": False})
     else:
         screen.tell("The farm is down." if found else "The farm was not up.")
     return Status.DONE
@@ -101,9 +92,11 @@ def down(*, as_json: bool) -> Status:
 def _in_foreground(settings: Settings, *, as_json: bool) -> Status:
     screen.show_log(settings.log_level)
     with draining() as stop, ExitStack() as stack:
-        lock = stack.enter_context(open_lock(settings.home / _LOCK))
+        lock = stack.enter_context(open_lock(settings.home / LOCK))
         if not locked(lock, fcntl.LOCK_EX):
             screen.say("farm: it is just coming up")
+            if as_json:
+                screen.emit({"coming_up": True})
             return Status.DONE
         os.ftruncate(lock, 0)
         servers = Servers(settings)
@@ -123,7 +116,7 @@ def _in_foreground(settings: Settings, *, as_json: bool) -> Status:
             flower_url=flower.url if flower else None,
         )
         os.pwrite(lock, json.dumps(asdict(facts)).encode(), 0)
-        _announce(facts, "The farm is up.", as_json=as_json)
+        _announce(facts, "The farm is up; Ctrl-C stops it.", as_json=as_json)
         service.run(stop)
     return Status.DONE
 
@@ -147,12 +140,14 @@ def _in_background(settings: Settings, *, as_json: bool) -> Status:
         )
     with child.stdout or BytesIO() as pipe:
         said = pipe.readline()
-    if not said:
+    facts = json.loads(said or "{}")
+    if "pid" not in facts:
         status = child.wait()
         screen.say((logs / _LOG).read_bytes()[before:].decode("utf-8", "replace").rstrip())
+        if as_json and facts:
+            screen.emit(facts)
         return Status(status) if status in set(Status) else Status.FAULT
     child.returncode = 0  # it lives on: this process will not wait for it
-    facts = json.loads(said)
     _announce(Facts(**facts), "The farm is up, in the background; `farm down` stops it.", as_json=as_json)
     return Status.DONE
 
@@ -164,6 +159,7 @@ def _announce(facts: Facts, title: str, *, as_json: bool) -> None:
     screen.tell(title, "bold")
     rows = [("Database", facts.database_url), ("Broker", facts.broker_url)]
     rows.append(("Flower", facts.flower_url or "not installed (it comes with the extra `embedded`)"))
+    rows.append(("Look at", "farm status"))
     screen.tell_rows(("", ""), rows)
 
 
@@ -175,23 +171,11 @@ def _desk(settings: Settings) -> Desk:
     )
 
 
-def _whoever_is_up(home: Path) -> Facts | None:
-    """Return what the one who holds the lock has written, if anyone does."""
-    path = home / _LOCK
-    if not path.exists():
-        return None
-    with open_lock(path) as lock:
-        if locked(lock, fcntl.LOCK_SH):
-            return None
-        written = os.pread(lock, 1 << 16, 0)
-    return Facts(**json.loads(written)) if written else None
-
-
 def _is_gone(home: Path) -> bool:
     """Wait for the lock to be free; tell whether it became so."""
     deadline = time.monotonic() + _DOWN_SECONDS
     while time.monotonic() < deadline:
-        with open_lock(home / _LOCK) as lock:
+        with open_lock(home / LOCK) as lock:
             if locked(lock, fcntl.LOCK_SH):
                 return True
         time.sleep(0.05)

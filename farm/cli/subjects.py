@@ -6,7 +6,6 @@ Whatever prints or writes an original needs the vault key and a reason, and is i
 from __future__ import annotations
 
 import csv
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -14,7 +13,9 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from farm.cli import screen
-from farm.cli.options import json_option, make_keys, project_option, settings_with
+from farm.cli.kept_apart import written
+from farm.cli.keys import make_keys
+from farm.cli.options import json_option, project_option, settings_with
 from farm.cli.tables import actor, registry
 from farm.deid.subjects import parts
 from farm.errors import BadRecipe, Reason
@@ -93,17 +94,8 @@ def export(*, out: Path, why: str, project: str | None, as_json: bool) -> None:
     settings = settings_with(project=project)
     with registry(settings) as table:
         project_id = table.project_id(settings.project)
-        try:
-            descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            hint = "the file of --out is there already, or cannot be made"
-            raise BadRecipe(Reason.BAD_OPTION, hint, errno=error.errno or 0) from None
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-                count = _write(file, table.export(project_id, actor=actor(), why=why))
-        except BaseException:
-            out.unlink()  # a part of it would pass for all of it
-            raise
+        with written(out) as file:
+            count = _write(file, table.export(project_id, actor=actor(), why=why))
     if as_json:
         screen.emit({"project": settings.project, "subjects": count})
     else:

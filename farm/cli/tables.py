@@ -16,6 +16,7 @@ from farm.database import connect, migrate
 from farm.deid.keys import ProjectKey
 from farm.embedded import Stack
 from farm.errors import BadRecipe, Reason
+from farm.ledger import Ledger
 from farm.registry import Registry, Vault, load
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ def database(settings: Settings, *, make: bool = False) -> Iterator[psycopg.Conn
             for package in _PACKAGES:
                 migrate(connection, package, post=make)  # the first run may have ended before it made them
         yield connection
+
+
+def ledger_in(connection: psycopg.Connection, settings: Settings) -> Ledger:
+    """Return the ledger of a database."""
+    return Ledger(connection, max_attempts=settings.max_attempts)
 
 
 def keys(settings: Settings) -> tuple[ProjectKey, Vault]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from farm.cli import account, screen
-from farm.cli.differences import MEANING, Difference, Kind
+from farm.cli.differences import FATES, MEANING, Difference, Fate, Kind
 from farm.cli.statuses import Status, status_of
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ class Ended:
     left_out: dict[str, int]
     trouble: FarmError | None = None
     interrupted: bool = False
+    fates: Counter[Fate] | None = None
+    """How many of the outputs that differ are made again, or why not; None: that was not asked for."""
+    again: str = ""
+    """What makes them, in words."""
 
     @property
     def status(self) -> Status:
@@ -60,7 +65,9 @@ class Ended:
         }
         facts |= {"read_bytes": tally.read_bytes, "files": self.files}
         facts |= dict(zip(("staged", "orphans"), self.unseen, strict=True))
-        return facts | {"left_out": self.left_out, "kinds": {kind.value: tally.kinds[kind] for kind in Kind}}
+        facts |= {"left_out": self.left_out, "kinds": {kind.value: tally.kinds[kind] for kind in Kind}}
+        fates = self.fates
+        return facts | ({} if fates is None else {"fates": {fate.value: fates[fate] for fate in Fate}})
 
 
 def emit(run_id: int, ended: Ended, notes: Notes) -> None:
@@ -89,10 +96,14 @@ def tell(run_id: int, ended: Ended, notes: Notes) -> None:
     account.show_why(
         "different", [(kind.value, tally.kinds[kind], MEANING[kind]) for kind in Kind if tally.kinds[kind]]
     )
+    fates = ended.fates or Counter()
+    account.show_rows("what becomes of them", [(fate.value, fates[fate], FATES[fate]) for fate in Fate if fates[fate]])
     for difference in islice(notes, _SHOWN):
         screen.tell(_line(difference))
     if (more := tally.kinds.total() - _SHOWN) > 0:
         screen.tell(f"... and {more:,} more: --json has them all.")
+    if fates[Fate.REQUEUED]:
+        screen.tell(f"{fates[Fate.REQUEUED]:,} are to be made again: {ended.again}.")
 
 
 def _title(run_id: int, ended: Ended) -> str:
@@ -106,5 +117,6 @@ def _title(run_id: int, ended: Ended) -> str:
 def _line(difference: Difference) -> str:
     """Return a difference as a line of its own: a path is longer than a terminal is wide."""
     number = "" if difference.instance is None else f"{difference.instance} "
-    why = f" ({difference.reason.value})" if difference.reason else ""
+    said = ", ".join(word.value for word in (difference.reason, difference.fate) if word)
+    why = f" ({said})" if said else ""
     return f"{difference.kind.value}: {number}{screen.shown(Path(difference.path))}{why}"

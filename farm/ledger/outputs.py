@@ -1,7 +1,8 @@
-"""What was released: read a page at a time to be verified, and looked up by the names that a destination holds."""
+"""What was released: read to be verified, looked up by the names in a destination, and put back to be made again."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +32,20 @@ class Output:
     syntax: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What an output was made from: the instance in its source as it was found, and the digests of both, in hex."""
+
+    id: int
+    path: str
+    size: int
+    mtime_ns: int
+    locator_key: bytes
+    locator_sealed: bytes
+    input_digest: str
+    output_digest: str
+
+
 class Outputs:
     """The ledger's outputs through one connection; not for use by two threads at a time."""
 
@@ -51,3 +66,18 @@ class Outputs:
         owners = self._db.rows("owners", {"destination_id": destination_id, "keys": list(keys)})
         claimed = {key for key, path in owners if path is None or path.encode() == keys[key]}
         return [name for key, name in keys.items() if key not in claimed]
+
+    @contextmanager
+    def held(self, run_id: int, ids: Sequence[int]) -> Iterator[list[Origin]]:
+        """Give those of the instances that are done, in the order of their ids; they stay so until the block ends."""
+        with self._db.transaction():
+            yield self._db.objects(Origin, "origins", {"run_id": run_id, "ids": list(ids)})
+
+    def requeue(self, run_id: int, ids: Sequence[int]) -> int:
+        """Put instances that are done back to found, without an attempt; return how many. To be called within `held`.
+
+        Whatever has the name of such an output now, no row claims it.
+        """
+        values = {"run_id": run_id, "ids": list(ids)}
+        self._db.run("lock", values)
+        return int(self._db.value("requeue", values))

@@ -32,10 +32,8 @@ from farm.recipe.reading import read_json
 from farm.recipe.refusals import refusal
 from farm.transcoding.targets import KEEP, TARGETS, Wanted
 
-__all__ = ["DEFAULT", "Recipe", "preset", "presets"]
+__all__ = ["Recipe", "preset", "presets"]
 
-DEFAULT = "research"
-"""What a command takes that names no recipe; what a recipe extends that does not say so is `extends.BOTTOM`."""
 _PLACES = frozenset({"subject", "study", "series", "instance"})
 _MODIFIED = "retain-longitudinal-modified-dates"
 

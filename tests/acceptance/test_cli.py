@@ -116,6 +116,18 @@ def test_a_setting_that_cannot_be_used(cli: Cli, monkeypatch: pytest.MonkeyPatch
     assert "FARM_LEASE_SECONDS" in said.err
 
 
+@pytest.mark.parametrize(
+    ("line", "reason", "status"),
+    [("rum", "bad-option", 2), ("status", "bad-option", 4), ("recipe show bsic", "bad-recipe", 4)],
+)
+def test_what_ends_a_command_is_json_too(cli: Cli, line: str, reason: str, status: int) -> None:
+    """A program that asked for JSON would get nothing, and have to read a line that is meant for people."""
+    said = cli(*line.split(), "--json")
+    told = said.json["error"]
+    assert (said.status, told["reason"], told["status"]) == (status, reason, status)
+    assert told["message"] in said.err
+
+
 @pytest.mark.parametrize("command", ["status", "quarantine list", "quarantine retry"])
 def test_looking_before_the_first_run(cli: Cli, tmp_path: Path, command: str) -> None:
     """A look must not make a database where there is none."""
@@ -135,7 +147,9 @@ def test_a_fault_tells_its_place_alone(cli: Cli, tmp_path: Path, monkeypatch: py
     said = cli("run", tmp_path, tmp_path / "out")
     assert said.status == Status.FAULT
     assert said.err.startswith("farm: internal-error: ValueError at test_cli:")
-    assert "Doe" not in said.err
+    told = cli("run", tmp_path, tmp_path / "out", "--json")
+    assert (told.status, told.json["error"]["reason"]) == (Status.FAULT, "internal-error")
+    assert "Doe" not in said.err + told.err + told.out
 
 
 def test_a_broken_pipe() -> None:

@@ -118,6 +118,7 @@ def test_the_statement(cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "statement.md"
     assert cli("recipe", "statement", "--recipe", "research", "--out", out).status == Status.DONE
     assert out.read_text() == shown
+    assert cli("recipe", "statement", "--recipe", "research", "--json").json["statement"] == shown
     assert cli("recipe", "statement", "--out", tmp_path / "no" / "x.md").status == Status.ORDER
 
 
@@ -136,6 +137,8 @@ def test_import(cli: Cli, tmp_path: Path, kind: str, text: str, lost: int) -> No
     made.write_text(said.out)
     assert json.loads(said.out)["policy"] == {"attributes": {"ConvolutionKernel": "X"}}
     assert said.err.startswith(f"line {lost}: PatientSex: ")
+    told = cli("recipe", "import", kind, given, "--json").json
+    assert (told["recipe"], told["lost"][0]["line"]) == (json.loads(said.out), lost)
     assert cli("recipe", "check", made).status == Status.DONE
     given.write_bytes(b"\xff\xfe\x00")
     assert cli("recipe", "import", kind, given).status == Status.ORDER

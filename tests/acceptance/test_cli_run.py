@@ -159,17 +159,21 @@ def _looks(farm: Cli) -> list:  # type: ignore[type-arg]
     words = farm("status", "1")
     assert "Run 1 is complete." in words.out
     assert "    truncated  1  The data set ends inside an element.\n" in words.out
-    table = farm("status")
-    assert table.out.splitlines()[1].split()[:5] == ["1", "default", "folder", "research", "complete"]
+    assert "farm quarantine list 1" in words.out
+    every_run = farm("status")
+    assert every_run.out.splitlines()[1].split()[:5] == ["1", "default", "folder", "research", "complete"]
     listed = farm("quarantine", "list", "--json")
     assert sorted(row["reason"] for row in listed.json["quarantined"]) == ["conflict", "not-dicom", "truncated"]
     some = farm("quarantine", "list", "1", "--reason", "conflict")
-    assert [line.split()[1] for line in some.out.splitlines()] == ["reason", "conflict"]
+    table, meanings, steps = some.out.split("\n\n")
+    assert [line.split()[1] for line in table.splitlines()] == ["reason", "conflict"]
+    assert meanings.startswith("conflict  1  Another instance")
+    assert "farm quarantine list 1 --reveal --why TEXT --out FILE" in steps
     none = farm("quarantine", "list", "--reason", "no-uid")
     assert none.out == "Nothing is quarantined in run 1.\n"
     unknown = farm("status", "2")
     assert (unknown.status, unknown.err) == (Status.ORDER, "farm: bad-option: there is no such run (run=2)\n")
-    return [every, one, words, table, listed, some, none, unknown]
+    return [every, one, words, every_run, listed, some, none, unknown]
 
 
 def _manifests(farm: Cli, folder: Path) -> list:  # type: ignore[type-arg]

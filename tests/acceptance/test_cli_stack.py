@@ -81,7 +81,7 @@ def test_in_the_background(start: Starter, kept: Cli, made_home: Path, tmp_path:
     logs = b"".join(path.read_bytes() for path in (made_home / "logs").iterdir())
     assert not [canary for canary in (b"Doe", b"CompressedSamples", b"1CT1") if canary in pages + logs]
 
-    assert kept("down", "--json").json == {"was_up": True}
+    assert kept("down", "--json").json == {"was_up": True, "is_up": False}
     until(lambda: not _lives(facts["pid"]), "its end")
     assert Stack.running(Settings(home=made_home)) is None
     assert kept("down").out == "The farm was not up.\n"
@@ -105,7 +105,7 @@ def test_in_the_foreground(start: Starter, kept: Cli) -> None:  # noqa: ARG001 -
     """Ctrl-C ends it, with its worker, Flower and servers."""
     program = start("up")
     assert program.stdout is not None
-    assert program.stdout.readline() == "The farm is up.\n"
+    assert program.stdout.readline() == "The farm is up; Ctrl-C stops it.\n"
     program.send_signal(signal.SIGINT)
     assert ended(program).status == Status.DONE
 

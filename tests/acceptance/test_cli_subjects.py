@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -16,9 +18,8 @@ from farm.cli.statuses import Status
 from farm.recipe import tags
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fix_cli import Cli, Said
+    from fix_farm import Opener
 
     from farm.settings import Settings
 
@@ -161,6 +162,31 @@ def test_a_quarantined_instance_is_revealed_on_record(farm: Cli, settings: Setti
     assert told["source"] == str(source / "Doe^cut")
     fields = [fields for action, fields in audit(settings) if action == "quarantine look-up"]
     assert fields == [{"instance": row["instance"], "why": why} for why in ("to mend it", "again")]
+
+
+def test_all_quarantined_sources_are_revealed_on_record(
+    farm: Cli, opened: Opener, source: Path, settings: Settings, tmp_path: Path
+) -> None:
+    """Lost otherwise: who has to mend ten thousand files would have to ask for each, or write what anybody may read."""
+    out = tmp_path / "sources.csv"
+    (source / 'Doe, "empty"').touch()
+    odd = Path(os.fsdecode(os.fsencode(source) + b"/\xe9"))
+    odd.write_text("Doe^Jane")
+    opened()  # which refuses both at once
+    wanted = ("--reveal", "--why", "to mend them", "--out", out)
+    for wrong in (wanted[:1], wanted[:3], wanted[1:], ("--reveal", "--why", " ", "--out", out)):
+        assert farm("quarantine", "list", *wrong).status == Status.USAGE
+    said = farm("quarantine", "list", *wanted)
+    assert said.out == f"2 sources in {out}: paths may say who they are.\n"
+    assert out.stat().st_mode & 0o777 == 0o600
+    with out.open(newline="", errors="surrogateescape") as file:
+        told = {(row["reason"], row["source"]) for row in csv.DictReader(file)}
+    assert told == {("empty-file", str(source / 'Doe, "empty"')), ("not-dicom", str(odd))}
+    assert farm("quarantine", "list", *wanted).status == Status.ORDER
+    some = farm("quarantine", "list", "1", "--reason", "no-uid", *wanted[:-1], tmp_path / "none.csv", "--json")
+    assert some.json == {"run": 1, "sources": 0}
+    assert audit(settings)[1] == ("quarantine exported", {"run": 1, "reason": "", "why": "to mend them"})
+    assert "Doe" not in _words(said, some)
 
 
 def test_the_audit_comes_first(farm: Cli, settings: Settings, tmp_path: Path) -> None:

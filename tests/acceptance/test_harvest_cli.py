@@ -6,8 +6,10 @@ import csv
 import io
 import os
 import signal
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -72,6 +74,18 @@ def arrivals(settings: Settings) -> int:
         return int(row[0])
 
 
+@contextmanager
+def underway(
+    start: Starter, settings: Settings, folder: Path, **facts: float
+) -> Iterator[tuple[Scripted, Command, subprocess.Popen[str]]]:
+    """Have a harvest begin, so slowly that an order finds it in the middle of its list."""
+    with Scripted(studies=STUDIES).running() as pacs:
+        command = Command(folder, pacs, **{"associations": 1, "rate": 10.0, "burst": 2.0} | facts)
+        program = start(*command.words)
+        until(lambda: arrivals(settings) >= 2)
+        yield pacs, command, program
+
+
 def test_a_list_comes_to_its_end_and_is_exported(farm: Cli, tmp_path: Path) -> None:
     """If it fails, the command does not do what its help says."""
     with Scripted(studies=STUDIES[:3]).running() as pacs:
@@ -95,11 +109,16 @@ def test_a_list_comes_to_its_end_and_is_exported(farm: Cli, tmp_path: Path) -> N
         assert told(farm("harvest", "export", "1", "--out", "-").out).keys() == rows.keys()
         [listed] = farm("harvest", "list", "--json").json["harvests"]
         assert listed["verdicts"] == {"not-found": 1, "complete": 3}
-        assert farm("harvest", "priority", "1", "5").status == 0
+        assert said.json["opens_at"] is None
+        written = farm("harvest", "export", "1", "--out", tmp_path / "again.csv", "--json")
+        assert written.json == {"harvest": 1, "rows": 4}
+        assert farm("harvest", "export", "1", "--out", "-", "--json").status == 2
+        ordered = farm("harvest", "priority", "1", "5", "--json")
+        assert ordered.json == {"harvest": 1, "state": "complete", "priority": 5}
         [listed] = farm("harvest", "list", "--json").json["harvests"]
         assert (listed["priority"], listed["state"]) == (5, "complete")
         pacs.sent.clear()
-        assert farm("harvest", "retry", "1").status == 0
+        assert farm("harvest", "retry", "1", "--json").json["asked_again"] == 1
         assert farm(*command.words).status == 0
         assert not pacs.sent
         for uid in (STUDIES[0].uid, "1.2.3"):
@@ -173,10 +192,7 @@ def test_a_paused_harvest_fetches_nothing_until_it_is_resumed(
     farm: Cli, start: Starter, settings: Settings, tmp_path: Path
 ) -> None:
     """If it fails, nobody can take the load off a PACS without losing what was ordered."""
-    with Scripted(studies=STUDIES).running() as pacs:
-        command = Command(tmp_path, pacs, associations=1, rate=20.0, burst=2.0)
-        program = start(*command.words)
-        until(lambda: arrivals(settings) >= 2)
+    with underway(start, settings, tmp_path, rate=20.0) as (pacs, _, program):
         assert farm("harvest", "pause", "1").status == 0
         until(lambda: not pacs.is_open)
         there = arrivals(settings)
@@ -184,7 +200,7 @@ def test_a_paused_harvest_fetches_nothing_until_it_is_resumed(
         [listed] = farm("harvest", "list", "--json").json["harvests"]
         assert listed["state"] == "paused"
         assert arrivals(settings) == there
-        assert farm("harvest", "resume", "1").status == 0
+        assert farm("harvest", "resume", "1", "--json").json == {"harvest": 1, "state": "active"}
         said = ended(program)
     assert said.status == 0, said.err
     assert said.json["studies"] == {"complete": len(STUDIES)}
@@ -194,10 +210,7 @@ def test_a_paused_harvest_stays_paused_when_its_command_is_given_again(
     farm: Cli, start: Starter, settings: Settings, tmp_path: Path
 ) -> None:
     """Lost otherwise: the pause that a hospital asked for, by the next start of a service or tick of cron."""
-    with Scripted(studies=STUDIES).running() as pacs:
-        command = Command(tmp_path, pacs, associations=1, rate=10.0, burst=2.0)
-        program = start(*command.words)
-        until(lambda: arrivals(settings) >= 2)
+    with underway(start, settings, tmp_path) as (pacs, command, program):
         assert farm("harvest", "pause", "PACS").out == PAUSED
         program.send_signal(signal.SIGINT)
         assert ended(program).status == 130
@@ -222,10 +235,7 @@ def test_what_is_cancelled_is_not_fetched_whatever_else_is(
     farm: Cli, start: Starter, settings: Settings, tmp_path: Path
 ) -> None:
     """Lost otherwise: the privacy of whom a wrong list named, when the right one is fetched from the same PACS."""
-    with Scripted(studies=STUDIES).running() as pacs:
-        command = Command(tmp_path, pacs, associations=1, rate=4.0, burst=1.0)
-        program = start(*command.words)
-        until(lambda: arrivals(settings) >= 2)
+    with underway(start, settings, tmp_path, rate=4.0, burst=1.0) as (pacs, command, program):
         assert farm("harvest", "cancel", "1").out == CANCELLED
         said = ended(program)
         assert (said.status, said.json["state"]) == (4, "cancelled")
@@ -233,9 +243,9 @@ def test_what_is_cancelled_is_not_fetched_whatever_else_is(
         assert farm("harvest", "pause", "1").out == CANCELLED
         pacs.sent.clear()
         wrong = (tmp_path / "list.csv").read_text()
-        command = Command(tmp_path, pacs)
-        command.rows(STUDIES[6:7])
-        assert farm(*command.words).status == 0
+        right = Command(tmp_path, pacs)
+        right.rows(STUDIES[6:7])
+        assert farm(*right.words).status == 0
         assert set(pacs.sent) <= set(STUDIES[6].instances)
         listed = farm("harvest", "list", "--json").json["harvests"]
         assert [one["state"] for one in listed] == ["complete", "cancelled"]

@@ -177,7 +177,9 @@ def test_commands_and_options(cli: Cli) -> None:
     scp_too = set(re.findall(r"--[a-z-]+", about_scp))
     to_peers = set(re.findall(r"--[a-z-]+", about_peers))
     for name, line in listed.items():
-        options = set(re.findall(r"--[a-z-]+", cli(*name.split(), "--help").out)) - {"--help", "--json"}
+        options = set(re.findall(r"--[a-z-]+", cli(*name.split(), "--help").out))
+        assert "--json" in options, name
+        options -= {"--help", "--json"}
         told = set(re.findall(r"--[a-z-]+", line))
         if "AET@HOST:PORT" in line:
             told |= to_peers

@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,8 @@ from fix_celery import until
 from fix_cli import ended
 from fix_farm import CT as SAMPLE
 from fix_farm import visible
-from fix_scp import CT, Peer, instance, reached, sent
+from fix_peers import free_port
+from fix_scp import CT, Peer, instance, sent
 from fix_stack import hanging
 from inboxes import inbox
 from psycopg import sql
@@ -103,6 +104,7 @@ def test_what_is_sent_ends_in_the_output_folder(scp: Scp, farm: Cli, tmp_path: P
     said = scp.stopped()
     assert said.status == Status.DONE, said.err
     assert (said.json["done"], said.json["skipped"], said.json["waiting"]) == (3, 1, 0)
+    assert said.json["state"] == "complete"  # until somebody receives again
     assert len(visible(tmp_path / "out")) == 3
     status = farm("status", "1", "--json")
     assert status.status == Status.DONE
@@ -211,7 +213,7 @@ def test_users_and_private_syntaxes_are_a_matter_of_options(
     private.write_bytes(part10.header(syntax, CT.encode(), uid.encode()) + body)
     scp = listening(start, settings, tmp_path / "out", "--users", str(users), "--transfer-syntax", syntax.uid)
     peer, who = f"FARM@127.0.0.1:{scp.port}", ("--user", "research", "--passcode-file", passcode)
-    assert farm("echo", peer, *who, "--confirm-user").status == Status.DONE
+    assert farm("echo", peer, *who, "--confirm-user", "--json").json == {"peer": "FARM", "status": 0}
     for stranger in ((), ("--user", "research"), ("--user", "nobody", "--passcode-file", passcode)):
         said = farm("echo", peer, *stranger)
         assert (said.status, "peer-refused" in said.err) == (Status.AWAY, True)
@@ -223,8 +225,13 @@ def test_users_and_private_syntaxes_are_a_matter_of_options(
     assert "staple" not in said.err + (settings.home / "logs" / "scp.log").read_text()
 
 
-def test_who_has_hung_up_is_told_what_is_safe(start: Starter, farm: Cli, settings: Settings, tmp_path: Path) -> None:  # noqa: ARG001
-    """A modality that asks and hangs up would keep its instances for ever."""
+def test_who_has_hung_up_is_told_what_is_safe_even_after_a_kill(
+    start: Starter,
+    farm: Cli,  # noqa: ARG001 - the environment
+    settings: Settings,
+    tmp_path: Path,
+) -> None:
+    """A modality that asks and hangs up would keep its instances for ever, should a crash come before the report."""
 
     async def scenario(port: int) -> None:
         uid, body = instance(1)
@@ -234,13 +241,30 @@ def test_who_has_hung_up_is_told_what_is_safe(start: Starter, farm: Cli, setting
         asked = EXPLICIT.element(0x00081195, "UI", b"1.2.99") + EXPLICIT.sequence(0x00081199, reference)
         assert (await modality.commit(asked)).status == SUCCESS
         await modality.release()
-        await reached(lambda: told.reports)
 
+    def is_owed() -> bool:
+        with connect(settings.database_url) as connection:
+            return connection.execute("SELECT attempts, expires_at FROM ledger.reports").fetchall() == [(1, None)]
+
+    nobody = ("--report-to", f"MODALITY@127.0.0.1:{free_port()}")
+    killed = listening(start, settings, tmp_path / "out", *nobody)
+    asyncio.run(scenario(killed.port))
+    until(is_owed, "an attempt in vain")
+    _kill(killed)
     with inbox() as told:
         scp = listening(start, settings, tmp_path / "out", "--report-to", f"MODALITY@127.0.0.1:{told.port}")
-        asyncio.run(scenario(scp.port))
+        until(lambda: told.reports, "the report")
         assert scp.stopped().status == Status.DONE
     assert [(event_type, data.TransactionUID) for event_type, data in told.reports] == [(1, "1.2.99")]
+
+
+def _kill(scp: Scp) -> None:
+    """Kill the program and all of its processes at once, as an outage does."""
+    family = [psutil.Process(scp.program.pid), *psutil.Process(scp.program.pid).children(recursive=True)]
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(family, timeout=30)
 
 
 def test_a_port_that_is_taken_is_said(scp: Scp, farm: Cli, tmp_path: Path) -> None:
@@ -285,29 +309,47 @@ def apart(servers: Stack, cli: Cli, settings: Settings, monkeypatch: pytest.Monk
     return settings
 
 
-def test_a_database_that_hangs_is_told_and_waited_for(
+@pytest.fixture
+def struck(
     start: Starter, apart: Settings, servers: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A peer would wait as long as the database does not answer, and give up in its own way."""
+) -> tuple[Scp, int]:
+    """Return the program, which has received an instance and is impatient, and the pid of its database."""
     monkeypatch.setenv("FARM_LEDGER_PATIENCE_SECONDS", "1")
     scp = listening(start, apart, tmp_path / "out")
     assert asyncio.run(sent(scp.port, [0])) == [SUCCESS]
     assert servers.postgres_pid is not None
-    with hanging(servers.postgres_pid):
+    return scp, servers.postgres_pid
+
+
+def test_a_database_that_hangs_is_told_and_waited_for(
+    struck: tuple[Scp, int],
+) -> None:
+    """A peer would wait as long as the database does not answer, and give up in its own way."""
+    scp, pid = struck
+    with hanging(pid):
         assert asyncio.run(sent(scp.port, [1, 1])) == [OUT_OF_RESOURCES] * 2
     until(lambda: asyncio.run(sent(scp.port, [1])) == [SUCCESS], "the database")
     until(lambda: scp.progress().done == 2, "the instances")
     assert scp.stopped().json["done"] == 2
 
 
-def test_a_database_that_dies_is_told_and_waited_for(
-    start: Starter, apart: Settings, servers: Stack, home: Path, tmp_path: Path
-) -> None:
+def test_ctrl_c_ends_it_while_the_database_hangs(struck: tuple[Scp, int], tmp_path: Path) -> None:
+    """Only `kill -9` would end a receiver whose database hangs, and nobody know whether that loses anything."""
+    scp, pid = struck
+    scp.until_done(1)
+    with hanging(pid):
+        assert asyncio.run(sent(scp.port, [1])) == [OUT_OF_RESOURCES]
+        said = scp.stopped()
+    assert said.status == Status.AWAY
+    lines = [line for line in said.err.splitlines() if "database-away" in line]
+    assert lines[-1].startswith("farm: database-away: The database does not answer.")
+    assert "Traceback" not in said.err
+    assert scp.progress().done == len(visible(tmp_path / "out")) == 1
+
+
+def test_a_database_that_dies_is_told_and_waited_for(struck: tuple[Scp, int], home: Path) -> None:
     """A peer would be told of success for what no ledger knows, or the receiver end with its database."""
-    scp = listening(start, apart, tmp_path / "out")
-    assert asyncio.run(sent(scp.port, [0])) == [SUCCESS]
-    pid = servers.postgres_pid
-    assert pid is not None
+    scp, pid = struck
     os.kill(pid, signal.SIGKILL)
     until(lambda: not psutil.pid_exists(pid), "its end")
     assert asyncio.run(sent(scp.port, [1])) == [OUT_OF_RESOURCES]

@@ -10,6 +10,7 @@ from fix_ledger import Bench, done, found, open_run, report
 from farm.database import connect, load_queries
 from farm.errors import BadRecipe, Reason, Unavailable
 from farm.ledger import Brought, Done, Failed, GivenBack, Ledger, Quarantined, Skipped
+from farm.ledger.kinds import attended
 
 
 def test_the_same_facts_are_the_same_run(bench: Bench) -> None:
@@ -106,6 +107,15 @@ def test_a_run_is_complete_when_all_has_ended(bench: Bench) -> None:
     assert bench.ledger.finish(bench.run_id)
     run = bench.ledger.run(bench.run_id)
     assert (run.state, run.counters, run.finished_at is None) == ("complete", {"symlinks": 2}, False)
+
+
+def test_who_attends_is_seen_without_a_lock(bench: Bench, database: str) -> None:
+    """A run that nobody is at would look busy; or a look at it would keep its end from being noted."""
+    with connect(database) as other:
+        Ledger(other).attend(bench.run_id)
+        assert attended(bench.conn, [bench.run_id, bench.run_id + 1]) == {bench.run_id}
+        Ledger(other).leave(bench.run_id)
+    assert attended(bench.conn, [bench.run_id]) == set()
 
 
 def test_retry_opens_a_complete_run_again(bench: Bench) -> None:

@@ -84,3 +84,28 @@ def test_another_run_of_the_destination(bench: Bench) -> None:
     assert _unclaimed(Bench(bench.conn, bench.ledger, other), _path(first)) == set()
     elsewhere = open_run(bench.ledger, destination_key=b"e" * 16)
     assert _unclaimed(Bench(bench.conn, bench.ledger, elsewhere), _path(first)) == {_path(first)}
+
+
+def test_put_back(bench: Bench) -> None:
+    """Lost: what is made again would count twice, wait in a run that has ended, or take another's row with it."""
+    bench.stage(1, 2, 3)
+    lease = bench.leased()
+    first, second, third = _claimed(bench, lease)
+    at_risk = Done(id=first, report=report(first, pixels_at_risk=True))
+    bench.ledger.commit(lease.token, [at_risk, done(second), Quarantined(id=third, reason=Reason.TRUNCATED)])
+    bench.ledger.crawled(bench.run_id, {})
+    assert bench.ledger.finish(bench.run_id)
+    found = Outputs(bench.conn)
+    with found.held(bench.run_id, [first, third]) as origins:
+        assert [(one.id, one.path, one.output_digest) for one in origins] == [
+            (first, report(first).path, digest(f"out {first}"))
+        ]
+        assert found.requeue(bench.run_id, [first, third]) == 1
+    assert bench.states() == {first: "found", second: "done", third: "quarantined"}
+    progress = bench.ledger.progress(bench.run_id)
+    assert (progress.state, progress.found, progress.done, progress.at_risk) == ("active", 1, 1, 0)
+    assert progress.output_bytes == report(second).output_bytes
+    with found.held(bench.run_id, [first]) as origins:
+        assert origins == []
+    [again] = bench.leased().rows
+    assert (again.id, again.attempts) == (first, 0)
