@@ -22,6 +22,7 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelGet,
     StudyRootQueryRetrieveInformationModelMove,
 )
+from pynetdicom_servers import pynetdicom_serving
 
 Answer = Iterator[tuple[int, Dataset | None]]
 
@@ -200,13 +201,12 @@ class Scripted:
             (evt.EVT_ABORTED, self._went),
             (evt.EVT_CONN_CLOSE, self._went),
         ]
-        server = ae.start_server(("127.0.0.1", self.port), block=False, evt_handlers=handlers)  # type: ignore[arg-type]
-        try:
-            yield self
-        finally:
-            for thread in self._threads:
-                thread.join()
-            server.shutdown()  # type: ignore[union-attr]
+        with pynetdicom_serving(ae, handlers, self.port):
+            try:
+                yield self
+            finally:
+                for thread in self._threads:
+                    thread.join()
 
 
 def _match(asked: Dataset, **values: str) -> Dataset:

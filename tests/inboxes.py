@@ -11,6 +11,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
+from pynetdicom_servers import pynetdicom_serving
 
 from farm.net.peers import Peer, Timeouts
 from farm.net.storing import SUCCESS
@@ -63,11 +64,6 @@ def inbox(*, serves: bool = True) -> Iterator[Inbox]:
         entity.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
     ends = (evt.EVT_RELEASED, evt.EVT_ABORTED)
     handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, found.note), (evt.EVT_ESTABLISHED, found.count(1))]
-    server = entity.start_server(
-        ("127.0.0.1", 0), block=False, evt_handlers=handlers + [(end, found.count(-1)) for end in ends]
-    )
-    try:
-        found.port = server.socket.getsockname()[1]
+    with pynetdicom_serving(entity, handlers + [(end, found.count(-1)) for end in ends]) as server:
+        found.port = server.server_address[1]
         yield found
-    finally:
-        server.shutdown()

@@ -17,6 +17,7 @@ from fix_farm import CT, changed, make_instances
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import CTImageStorage
+from pynetdicom_servers import pynetdicom_serving
 
 from farm.cli import pool
 from farm.cli.failed import failures
@@ -124,11 +125,8 @@ def dying(after: int) -> Iterator[str]:
 
     ae = AE("DYING")
     ae.add_supported_context(CTImageStorage, ExplicitVRLittleEndian)
-    server: Any = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, stored)])
-    try:
+    with pynetdicom_serving(ae, [(evt.EVT_C_STORE, stored)]) as server:
         yield f"DYING@127.0.0.1:{server.server_address[1]}"
-    finally:
-        ae.shutdown()
 
 
 def test_store_says_what_had_arrived_when_the_peer_dies(cli: Cli, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from fix_peers import Certificates
 from pynetdicom import AE, evt
 from pynetdicom import sop_class as sop
+from pynetdicom_servers import pynetdicom_serving
 
 from farm.dicom.syntaxes import EXPLICIT_LITTLE
 from farm.errors import Reason, Unavailable
@@ -444,19 +445,14 @@ def test_tls_between_the_two_sides_of_ours_and_pynetdicom(certificates: Certific
     entity = AE()
     entity.add_supported_context(sop.Verification)
     context = tls.server_context(identification=certificates.server, authority=certificates.authority)
-    server = entity.start_server(
-        ("127.0.0.1", 0), block=False, ssl_context=context, evt_handlers=[(evt.EVT_ESTABLISHED, note)]
-    )
-    try:
-        port = server.socket.getsockname()[1]
+    with pynetdicom_serving(entity, [(evt.EVT_ESTABLISHED, note)], ssl_context=context) as server:
+        port = server.server_address[1]
         client = tls.client_context(authority=certificates.authority, identification=certificates.client)
         stranger = tls.client_context(authority=certificates.authority, identification=certificates.stranger)
         peer = Peer(host="127.0.0.1", port=port, ae_title="ANY", tls=client)
         assert asyncio.run(_echo(peer)) == Status.SUCCESS
         with pytest.raises(Unavailable):
             asyncio.run(_echo(Peer(host="127.0.0.1", port=port, ae_title="ANY", tls=stranger, timeouts=SHORT)))
-    finally:
-        server.shutdown()
     assert seen == _fingerprints(certificates)
 
 

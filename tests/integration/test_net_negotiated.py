@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom import sop_class as sop
 from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation, UserIdentityNegotiation
+from pynetdicom_servers import pynetdicom_serving
 
 from farm.dicom import part10
 from farm.dicom.elements import IMPLICIT
@@ -54,11 +55,8 @@ def peering(**answers: Any) -> Iterator[Peer]:
         handlers.append((evt.EVT_USER_ID, answers["user"]))
     if "extended" in answers:
         handlers.append((evt.EVT_SOP_EXTENDED, answers["extended"]))
-    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
-    try:
-        yield Peer(host="127.0.0.1", port=server.socket.getsockname()[1], ae_title="ANY")
-    finally:
-        server.shutdown()
+    with pynetdicom_serving(entity, handlers) as server:
+        yield Peer(host="127.0.0.1", port=server.server_address[1], ae_title="ANY")
 
 
 def _study() -> Dataset:
