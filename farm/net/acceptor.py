@@ -387,7 +387,7 @@ class Acceptor(asyncio.BufferedProtocol):
                 store.status = decided
             else:
                 store.begin(decided or self._service.receiver)
-                store.write(memoryview(header.came))
+                store.write(memoryview(header.came or data))
 
     def _end(self, store: _Store, sink: Sink) -> None:
         """Answer an instance that is whole: at once where its sink knows, else when it does."""

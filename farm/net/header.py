@@ -19,6 +19,7 @@ from farm.dicom.syntaxes import TransferSyntax
 from farm.errors import BadInput, Reason
 
 _MOST: Final = 1 << 20  # bytes of header that are waited for; what stands behind is taken as absent
+_FIRST: Final = 8 << 10  # bytes that mostly say all, looked at before anything is kept
 _HEADER: Final = 12  # bytes of an element's longest header: with fewer it cannot be told what follows
 _BINARY: Final = LONG_VRS - {"UC", "UR", "UT"} | {"AT", "FD", "FL", "SL", "SS", "UL", "US"}
 
@@ -33,6 +34,11 @@ class _Head:
         """Whether there is no more to look at."""
         self._inflater = zlib.decompressobj(-zlib.MAX_WBITS) if deflated else None
         self._inflated = bytearray()
+
+    @property
+    def deflated(self) -> bool:
+        """Whether it comes deflated."""
+        return self._inflater is not None
 
     @property
     def data(self) -> bytearray:
@@ -64,11 +70,15 @@ class HeaderReader:
 
     @property
     def came(self) -> bytearray:
-        """Return the data set as far as it has come."""
+        """Return the data set as far as it has come; nothing where the first fragment said all."""
         return self._head.came
 
     def feed(self, data: memoryview) -> dict[int, bytes] | None:
         """Take a fragment; return the values found by tag, without padding, once there can be no more, else None."""
+        if not self._head.came and len(data) > _HEADER and not self._head.deflated:
+            found, complete = self._read(bytes(data[:_FIRST]))
+            if complete:
+                return found
         self._head.add(data)
         size = len(self._head.data)
         if size < self._try_at and not self._head.ended:
