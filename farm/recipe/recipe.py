@@ -25,6 +25,7 @@ from farm.deid.markers import METHOD_TEXT
 from farm.deid.policy import Policy
 from farm.deid.scheme import Pseudonyms, Scheme, Uids
 from farm.deid.standard.e1_1 import EDITION
+from farm.dicom.part10 import IMPLEMENTATION_VERSION
 from farm.frames.codec import Options
 from farm.recipe import rules
 from farm.recipe.extends import EXTENDS, Load, merged, presets, shipped
@@ -150,7 +151,7 @@ class Recipe:
             keep=policy.keep,
             attributes={tag: action.value for tag, action in policy.own},
             dates=_KEPT.get(policy.temporal, shifted),
-            own=(METHOD_TEXT, dummies.TEXT),
+            own=(METHOD_TEXT, IMPLEMENTATION_VERSION, dummies.TEXT),
             is_word=_is_word,
         )
 

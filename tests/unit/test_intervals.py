@@ -11,7 +11,7 @@ import farmside
 import oracle
 import pytest
 import trees
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from oracle import Element
 from trees import sequence, text
@@ -214,6 +214,7 @@ def test_no_date_is_left_as_it_was(moments: list[datetime], way: dict[str, objec
     | st.sampled_from([b"2019-02-30", b"20190230", b"19991301", b"DOE 1999", b"today ", b"20190101-20190102", b"0"]),
     tag=st.sampled_from([0x00080020, 0x00080030, ALONE, 0x00100030, 0x00080201]),
 )
+@example(value=b"COM FARM", tag=0x00080201)  # as in the farm's own text
 def test_what_is_no_date_is_removed(value: bytes, tag: int) -> None:
     """Lost otherwise: whatever stands where a date belongs, a name even, would come along."""
     left = values(output([*trees.identity(), text(tag, value)], preset("research"))).get(tag, b"")

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import lru_cache
 
 from farm.deid.gate import dates, files
 from farm.deid.gate.charsets import Charsets
@@ -181,17 +182,28 @@ class _After:
     def values(self) -> tuple[set[bytes], set[bytes]]:
         """Return what is searched, texts and others: not pixels, the pseudonym, or UIDs, which have their own check.
 
-        A UID that is kept though no option retains it is searched as numbers: anyone can have written anything there.
+        What the farm says of itself is not searched either: a name may stand in it by chance (COM FARM). A UID that is
+        kept though no option retains it is searched as numbers: anyone can have written anything there.
         """
         heaps = self.walk.heaps
         texts = {*heaps[Heap.TEXT], *heaps[Heap.CLEANED]}
         texts.update(value for value in set(heaps[Heap.KEPT_DATES]) if not _DIGITS.fullmatch(value))
         texts.update(uid.replace(b".", b" ") for uid in self.kept_uids if self._may_tell(uid))
-        texts.discard(self._pseudonym)
-        texts.discard(self._pseudonym + b" ")
+        texts -= _padded((self._pseudonym,))
         if self.meta is not None:
             texts.update(self.meta[1])
+        method = self.walk.facts.get(_METHOD, b"")
+        if b"\\" in method:  # behind what was done before
+            texts.discard(method)
+            texts.update(method.split(b"\\"))
+        texts -= _padded(self._reading.own)
         return texts, set(heaps[Heap.BYTES])
+
+
+@lru_cache(maxsize=256)
+def _padded(texts: tuple[bytes, ...]) -> frozenset[bytes]:
+    """Return texts as they stand in values: of even length or, as one of several values, without padding."""
+    return frozenset((*texts, *(text + b" " for text in texts)))
 
 
 def _split(values: Iterable[bytes]) -> Iterator[bytes]:
