@@ -96,7 +96,7 @@ def _entry_points() -> dict[str, EntryPoint]:
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Take DICOM from folders, de-identify it to PS3.15, and account for every instance.",
+    help="Take DICOM from folders, modalities and PACS, de-identify it to PS3.15, and account for every instance.",
     epilog="Settings are environment variables (FARM_HOME, FARM_WORKERS, ...): see the README.",
 )
 @click.version_option(__version__, prog_name="farm", message="%(prog)s %(version)s")
