@@ -268,6 +268,12 @@ def test_a_name_in_cyrillic_is_found_in_its_usual_encodings(codec: str) -> None:
     assert found("Пётр Иванов ".encode(codec), text(CHARSET, b"ISO_IR 144"), name) is WITHHOLD
 
 
+def test_letters_that_utf_16_writes_with_control_characters_are_found() -> None:
+    """Lost otherwise: Cyrillic O is 1E 04 there, and a name in capitals would fall apart at each."""
+    name = text(NAME, "ОРЛОВ^ОЛЕГ".encode("iso8859-5"))
+    assert found("ОЛЕГ ОРЛОВ".encode("utf-16-le"), text(CHARSET, b"ISO_IR 144"), name) is WITHHOLD
+
+
 JAPANESE, KOREAN, CHINESE = b"\\ISO 2022 IR 87", b"\\ISO 2022 IR 149", b"\\ISO 2022 IR 58"
 _YAMADA = b"Yamada^Tarou=" + "山田".encode("iso2022_jp") + b"^" + "太郎".encode("iso2022_jp")
 _ZHANG, _XIAODONG = "张".encode("gb2312"), "小东".encode("gb2312")

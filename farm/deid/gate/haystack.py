@@ -46,12 +46,10 @@ def folded(values: Iterable[bytes]) -> bytes:
 def folded_text(values: Collection[bytes], charsets: Charsets) -> bytes:
     """Return texts folded, with the plain forms of those beyond ASCII, with escapes or with control characters."""
     text = SEPARATOR.join(values)
-    if text.count(SEPARATOR) >= max(len(values), 1):  # one of them holds it
-        values = [value.replace(SEPARATOR, b"") for value in values]
-        text = SEPARATOR.join(values)
     more = escapes.without(text, values)
-    if len(text.translate(None, _SILENT)) < len(text):
-        more += [bare for value in values if len(bare := value.translate(None, _SILENT)) < len(value)]
+    # UTF-16 is full of control characters, among them the separator: what holds any is searched as it is, too.
+    if text.count(SEPARATOR) >= max(len(values), 1) or len(text.translate(None, _SILENT)) < len(text):
+        more += [bare for value in values if len(bare := value.translate(None, _SILENT + SEPARATOR)) < len(value)]
     if more:
         values = [*values, *more]
         text = SEPARATOR.join(values)
