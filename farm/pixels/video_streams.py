@@ -89,6 +89,8 @@ def stripped(stream: bytes, coding: Coding) -> Stripped:
     if not parts and len(stream) % 2 == 0:
         return Stripped(stream, is_whole=True)
     new = b"".join([*parts, stream[run:]])
+    if not _START.search(new):
+        raise BadInput(Reason.BAD_STRUCTURE, "a video has nothing that belongs to pictures")
     return Stripped(new + b"\0" * (len(new) % 2), is_whole=True)
 
 

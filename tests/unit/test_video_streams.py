@@ -163,6 +163,13 @@ def test_a_films_metadata_is_blanked_where_it_stands() -> None:
     assert stripped(new, "avc").stream is new
 
 
+@pytest.mark.parametrize(("coding", "only"), [("avc", b"\x06"), ("hevc", b"\x4e\x01")])
+def test_a_video_of_nothing_but_messages_is_refused(coding: Coding, only: bytes) -> None:
+    """Lost otherwise: an instance would be released whose video is empty, and read by nobody."""
+    with pytest.raises(BadInput):
+        stripped(b"\0\0\0\1" + only, coding)
+
+
 @given(st.sampled_from(["avc", "hevc", "mpeg2"]), st.binary(max_size=60), st.data())
 def test_anything_is_stripped_or_refused(coding: Coding, noise: bytes, data: st.DataObject) -> None:
     """Lost otherwise: a broken video would end an instance as an error of the farm's own, or never end it."""
