@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from farm.cli.kept_apart import new_file
 from farm.cli.options import PLACE
-from farm.errors import BadRecipe, Reason
 from farm.stores.durable import guarded
 
 if TYPE_CHECKING:
@@ -62,10 +62,5 @@ def failures(path: Path | None) -> Iterator[Failures]:
     if path is None:
         yield Failures(None)
         return
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        hint = "the file of --failed is there already, or cannot be made"
-        raise BadRecipe(Reason.BAD_OPTION, hint, errno=error.errno or 0) from None
-    with os.fdopen(descriptor, "wb", buffering=0) as file:
+    with os.fdopen(new_file(path, "--failed"), "wb", buffering=0) as file:
         yield Failures(file)

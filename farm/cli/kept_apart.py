@@ -13,17 +13,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def new_file(path: Path, option: str) -> int:
+    """Return the descriptor of a new file; raise `BadRecipe` where it is there already, or cannot be made.
+
+    `option` is how the command line names it.
+    """
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        hint = f"the file of {option} is there already, or cannot be made"
+        raise BadRecipe(Reason.BAD_OPTION, hint, errno=error.errno or 0) from None
+
+
 @contextmanager
 def written(path: Path) -> Iterator[TextIO]:
-    """Give a new file, whole in the end or not there; raise `BadRecipe` where it is there already, or cannot be made.
+    """Give the new file of `--out`, whole in the end or not there; raise `BadRecipe` as `new_file` does.
 
     Paths that are no UTF-8 stay as their bytes are.
     """
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        hint = "the file of --out is there already, or cannot be made"
-        raise BadRecipe(Reason.BAD_OPTION, hint, errno=error.errno or 0) from None
+    descriptor = new_file(path, "--out")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             yield file
