@@ -2,11 +2,11 @@
 
 All values are lower-cased and stripped of NULs, which makes one of a text in ASCII, Latin-1, UTF-8 and UTF-16. Text
 beyond ASCII is searched in its plain form as well (`plain`), and text with escapes (`escapes`) or control characters
-without these. Of that there are two views. *Squeezed* has no spaces and
-no punctuation left, so `OKAFOR^ADA`, `okafor, ada` and `Okafor Ada` meet; what is not in it is not in the output, and
-that is quick to tell: a text of seven characters or more contains one of the words of four that the squeezed bytes
-divide into, wherever it stands. *Tokens* are the runs of letters and digits, for what is too short to be looked for
-inside others. What the quick look lets through is looked up exactly.
+without these, too. Of that there are two views. *Squeezed* has no spaces and no punctuation left, so `OKAFOR^ADA`,
+`okafor, ada` and `Okafor Ada` meet; what is not in it is not in the output, and that is quick to tell: a text of seven
+characters or more contains one of the words of four that the squeezed bytes divide into, wherever it stands. *Tokens*
+are the runs of letters and digits, for what is too short to be looked for inside others. What the quick look lets
+through is looked up exactly.
 
 Equal values are searched once: element-heavy instances repeat most of theirs.
 """
