@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -254,6 +254,16 @@ def test_each_wait_has_an_end(way: Callable[[Running], Awaitable[Peer]], short: 
     asyncio.run(scenario())
 
 
+async def _aborted(running: Running, doing: Callable[[Peer], Coroutine[None, None, None]]) -> None:
+    """Have a peer do what it does until its association is aborted, and nothing is left of it."""
+    peer = await Peer.associated(running.port)
+    at_it = asyncio.ensure_future(doing(peer))
+    assert isinstance(await peer.ended(), Aborted)
+    at_it.cancel()
+    await asyncio.gather(at_it, return_exceptions=True)
+    await running.emptied()
+
+
 def test_dripping_bytes_does_not_put_off_the_end() -> None:
     """A PDU of one byte a second would last for ever."""
 
@@ -265,12 +275,7 @@ def test_dripping_bytes_does_not_put_off_the_end() -> None:
     async def scenario() -> None:
         deadlines = Deadlines(request=0.05, pdu=0.1, idle=30)
         async with serving(MemoryReceiver(), deadlines=deadlines) as running:
-            peer = await Peer.associated(running.port)
-            dripping = asyncio.ensure_future(drip(peer))
-            assert isinstance(await peer.ended(), Aborted)
-            dripping.cancel()
-            await asyncio.gather(dripping, return_exceptions=True)
-            await running.emptied()
+            await _aborted(running, drip)
 
     asyncio.run(scenario())
 
@@ -288,12 +293,7 @@ def test_an_instance_that_trickles_in_has_an_end() -> None:
         receiver = MemoryReceiver()
         deadlines = Deadlines(request=0.05, idle=0.2, least_rate=100_000)
         async with serving(receiver, deadlines=deadlines) as running:
-            peer = await Peer.associated(running.port)
-            trickling = asyncio.ensure_future(trickle(peer))
-            assert isinstance(await peer.ended(), Aborted)
-            trickling.cancel()
-            await asyncio.gather(trickling, return_exceptions=True)
-            await running.emptied()
+            await _aborted(running, trickle)
         assert (receiver.kept, receiver.abandoned) == ([], ["1.2.3"])
 
     asyncio.run(scenario())
