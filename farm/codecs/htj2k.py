@@ -63,7 +63,7 @@ class Htj2k:
         """Return a code stream: reversible, or with the quantisation step of the options."""
         lossless = admitted(self.encodes, samples, layout, options.syntax).lossless
         levels = _levels(layout)
-        if lossless and openjph.FOUND and layout.samples == 1 and levels is not None:
+        if lossless and openjph.FOUND and levels is not None:
             with faults_of(self.library):
                 return encoded(openjph.encoded(samples, layout, levels), layout, METHOD, lossless=True)
         words = _centred(samples, layout, spread=not lossless)
@@ -109,7 +109,7 @@ class LossyHtj2k:
 def _centred(samples: Samples, layout: Layout, *, spread: bool) -> Samples:
     """Return samples as signed words with zero in the middle; `spread`: over all 16 bits."""
     middle = 0 if layout.signed else 1 << layout.bits_stored - 1
-    words = (samples.astype("u2") - np.uint16(middle)).view("i2")
+    words = (samples.astype("u2", copy=False) - np.uint16(middle)).view("i2")
     return contiguous(words << (16 - layout.bits_stored) if spread else words)
 
 
