@@ -18,7 +18,7 @@ import imagecodecs
 import numpy as np
 
 from farm.codecs import native, uids
-from farm.codecs.faults import PLAIN, admitted, contiguous, faults_of, planar, refuse
+from farm.codecs.faults import PLAIN, admitted, faults_of, planar, refuse
 from farm.errors import BadInput, Reason
 from farm.frames.codec import Changes, Claim, Decoded, Doubt, Encoded, Options
 from farm.frames.encapsulated import Frame
@@ -84,12 +84,18 @@ def _padded(flat: bytes | bytearray | memoryview, layout: Layout) -> Decoded:
 
 
 def _planes(samples: Samples, layout: Layout) -> list[Samples]:
-    """Return the planes to pack."""
+    """Return the planes to pack, the highest byte of each sample first; numbers are cut several times as fast as bytes.
+
+    Each is an array of its own, because the packer takes no view of a single row or column for contiguous.
+    """
     size = layout.dtype.itemsize
-    octets = contiguous(samples).view("u1").reshape(layout.rows, layout.columns, layout.samples, size)
-    numbers = [(sample, octet) for sample in range(layout.samples) for octet in reversed(range(size))]
-    # A copy, because the packer takes no view of a single row or column for contiguous.
-    return [octets[:, :, sample, octet].copy() for sample, octet in numbers]
+    words = samples.view(f"u{size}").reshape(layout.rows, layout.columns, layout.samples)
+    shifts = range(8 * size - 8, -1, -8)
+    return [
+        (words[..., sample] >> shift if shift else words[..., sample]).astype("u1", "C")
+        for sample in range(layout.samples)
+        for shift in shifts
+    ]
 
 
 def _even(segment: bytes | bytearray) -> bytes:
