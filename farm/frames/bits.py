@@ -7,6 +7,8 @@ the sign is extended again when they come back (PS3.5 section 8.2.3).
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from farm.errors import BadInput, Reason
@@ -77,5 +79,12 @@ def check(samples: Samples, layout: Layout) -> None:
 
 def _within(samples: Samples, layout: Layout) -> bool:
     low, high = layout.bounds
-    kinds = np.iinfo(samples.dtype)
-    return (kinds.min >= low or int(samples.min()) >= low) and (kinds.max <= high or int(samples.max()) <= high)
+    least, most = _bounds(samples.dtype)
+    return (least >= low or int(samples.min()) >= low) and (most <= high or int(samples.max()) <= high)
+
+
+@cache
+def _bounds(kind: np.dtype[np.integer]) -> tuple[int, int]:
+    """Return the least and the greatest number of a type."""
+    kinds = np.iinfo(kind)
+    return kinds.min, kinds.max

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -38,7 +39,7 @@ PARTIAL = "YBR_PARTIAL_420"
 """The colours of video alone: no frame of samples has them (PS3.3 C.7.6.3.1.2)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: what follows from it is asked for with every frame, and kept
 class Layout:
     """How the samples of each frame are laid out; raises `BadInput` where that cannot be."""
 
@@ -62,17 +63,17 @@ class Layout:
         ):
             raise BadInput(Reason.PIXELS_UNDECODABLE, "the photometric interpretation does not fit the samples")
 
-    @property
+    @cached_property
     def dtype(self) -> np.dtype[np.integer]:
         """The type of one sample; single bits are bytes of 0 and 1."""
         return np.dtype(f"{'i' if self.signed else 'u'}{(self.bits_allocated + 7) // 8}")
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """The shape of a frame's array."""
         return (self.rows, self.columns) if self.samples == 1 else (self.rows, self.columns, self.samples)
 
-    @property
+    @cached_property
     def size(self) -> int:
         """The bytes of a frame's array."""
         return self.rows * self.columns * self.samples * self.dtype.itemsize
@@ -91,7 +92,7 @@ class Layout:
             return least, 1 << self.bits_stored - 1, 1 << self.bits_stored - 1
         return most if self.photometric == "MONOCHROME1" else least
 
-    @property
+    @cached_property
     def bounds(self) -> tuple[int, int]:
         """The least and the greatest value that Bits Stored and the sign allow."""
         if self.signed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from farm.frames.encapsulated import Buffer, Frame
 from farm.frames.layout import SUBSAMPLED, Layout, Order, Samples
 
 
+@lru_cache(maxsize=256)  # asked for with every frame
 def unpacked(layout: Layout) -> Layout:
     """Return the layout that frames have once they are read: values at the low end, chrominance for each pixel."""
     photometric = "YBR_FULL" if layout.photometric == SUBSAMPLED else layout.photometric

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Protocol, TypeAlias
 
 from farm.errors import BadInput, Reason, place_of
@@ -56,7 +57,8 @@ class CpuBench:
 
     def __init__(self, threads: int, decoder: Finder, encoder: Finder, *, handed_back: bool = False) -> None:
         """Take what finds codecs; `handed_back`: a device was to do the work."""
-        self._decoder, self._encoder, self._handed_back = decoder, encoder, handed_back
+        self._decoder, self._encoder = cache(decoder), cache(encoder)  # asked for with every frame
+        self._handed_back = handed_back
         self._last: tuple[Job | None, str] = (None, "")
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 

@@ -150,9 +150,11 @@ def done_of(told: object, units: dict[int, Unit], read: Callable[[int, int], byt
 
 
 def _why_not(code: str) -> WhyNot | None:
-    if code not in {"", *WhyNot}:
+    if not code:
+        return None
+    if code not in set(WhyNot):
         raise Nonsense
-    return WhyNot(code) if code else None
+    return WhyNot(code)
 
 
 def most(unit: Unit) -> int:
