@@ -9,12 +9,17 @@ word that is signed is not shifted by the coder (T.800 annex G.1), the same bits
 samples are spread over the whole word first, because the quantisation step is a part of the full scale (T.800 E.1).
 Every lossless stream has RPCL order and tile-part lengths, so it serves both lossless syntaxes. Colours are those of
 JPEG 2000.
+
+OpenJPH 0.26 builds its tables when the first frame is encoded, and two threads that encode the first at once
+spoil each other's: one in twenty came out wrong. So a frame of no account goes first, and alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from threading import Lock
 
 import imagecodecs
 import numpy as np
@@ -68,6 +73,8 @@ class Htj2k:
                 return encoded(openjph.encoded(samples, layout, levels), layout, METHOD, lossless=True)
         words = _centred(samples, layout, spread=not lossless)
         with faults_of(self.library):
+            with _FIRST:
+                _warmed()
             data = imagecodecs.htj2k_encode(
                 words,
                 None if lossless else options.step,
@@ -104,6 +111,15 @@ class LossyHtj2k:
     def encode(self, samples: Samples, layout: Layout, options: Options) -> Encoded:
         """Return what the encoder of the family does."""
         return CODEC.encode(samples, layout, options)
+
+
+_FIRST = Lock()
+
+
+@cache
+def _warmed() -> None:
+    """Have the library build its tables."""
+    imagecodecs.htj2k_encode(np.zeros((8, 8), "u2"), reversible=True)
 
 
 def _centred(samples: Samples, layout: Layout, *, spread: bool) -> Samples:
