@@ -13,6 +13,7 @@ hand errors to their parents.
 
 from __future__ import annotations
 
+import errno
 import traceback
 from enum import StrEnum
 from pathlib import PurePath
@@ -174,6 +175,20 @@ class BadRecipe(FarmError):
 
 class Unavailable(FarmError):
     """Something the farm needs is away: give the attempt back and retry."""
+
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def unavailable(error: OSError) -> Unavailable:
+    """Return the error for what a storage said, with the errno's symbol alone: an `OSError` carries a path."""
+    reason = Reason.NO_SPACE if error.errno in _FULL else Reason.STORAGE_ERROR
+    return Unavailable(reason, errno=symbol_of(error))
+
+
+def symbol_of(error: OSError) -> str:
+    """Return what an errno is called, such as ENOSPC."""
+    return errno.errorcode.get(error.errno or 0, "unknown")
 
 
 def place_of(error: BaseException) -> str:

@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from farm.errors import BadRecipe, Reason
+from farm.errors import BadRecipe, Reason, symbol_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ def new_file(path: Path, option: str) -> int:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
         hint = f"the file of {option} is there already, or cannot be made"
-        raise BadRecipe(Reason.BAD_OPTION, hint, errno=error.errno or 0) from None
+        raise BadRecipe(Reason.BAD_OPTION, hint, errno=symbol_of(error)) from None
 
 
 @contextmanager

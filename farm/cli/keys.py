@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from farm.cli.screen import say, shown
 from farm.cli.tables import database, has_database
-from farm.errors import BadRecipe, Reason
+from farm.errors import BadRecipe, Reason, symbol_of
 from farm.registry import is_begun, load_or_create
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _make_home(home: Path) -> None:
         home.mkdir(parents=True, exist_ok=True)
         home.chmod(0o711 if os.geteuid() == 0 else 0o700)
     except OSError as error:
-        raise BadRecipe(Reason.BAD_OPTION, "FARM_HOME cannot be made here", errno=error.errno or 0) from None
+        raise BadRecipe(Reason.BAD_OPTION, "FARM_HOME cannot be made here", errno=symbol_of(error)) from None
 
 
 def _is_begun(settings: Settings) -> bool:

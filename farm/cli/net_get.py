@@ -28,7 +28,7 @@ from farm.cli.progress import Display, Standing
 from farm.cli.statuses import Status
 from farm.dicom import part10, syntaxes
 from farm.dicom.syntaxes import TransferSyntax
-from farm.errors import BadRecipe, Reason, Unavailable
+from farm.errors import BadRecipe, Reason, symbol_of, unavailable
 from farm.net import discovery, services
 from farm.net.client import connect, getting, service
 from farm.net.query import Level
@@ -50,7 +50,7 @@ class Folder:
         try:
             into.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise BadRecipe(Reason.BAD_DESTINATION, errno=error.errno or 0) from None
+            raise BadRecipe(Reason.BAD_DESTINATION, errno=symbol_of(error)) from None
         self.into = into
         self.count = 0
         self._numbers = count(1)
@@ -81,7 +81,7 @@ class _File:
         try:
             descriptor, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=folder.into)  # 0600
         except OSError as error:
-            raise _away(error) from None
+            raise unavailable(error) from None
         self._file, self._path = os.fdopen(descriptor, "wb"), Path(name)
         self._write(header)
 
@@ -109,17 +109,13 @@ class _File:
             self._path.replace(self._folder.name(self._digest.hexdigest(8)))
         except OSError as error:
             self.abandon()
-            raise _away(error) from None
+            raise unavailable(error) from None
 
     def _write(self, data: bytes | memoryview) -> None:
         try:
             self._file.write(data)
         except OSError as error:
-            raise _away(error) from None
-
-
-def _away(error: OSError) -> Unavailable:
-    return Unavailable(Reason.STORAGE_ERROR, errno=error.errno or 0)
+            raise unavailable(error) from None
 
 
 @click.command()

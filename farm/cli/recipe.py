@@ -17,7 +17,7 @@ import click
 from farm.cli import screen
 from farm.cli.options import json_option, recipe_option
 from farm.cli.recipe_files import chosen_recipe, content
-from farm.errors import BadRecipe, Reason
+from farm.errors import BadRecipe, Reason, symbol_of
 from farm.recipe import ctp, deid, differences, explain, tags
 from farm.recipe.importing import Imported
 from farm.recipe.recipe import preset, presets
@@ -123,7 +123,7 @@ def statement(*, recipe: str, out: Path | None, as_json: bool) -> None:
         try:
             out.write_text(text, "utf-8")
         except OSError as error:
-            raise BadRecipe(Reason.BAD_OPTION, "the file of --out cannot be written", errno=error.errno or 0) from None
+            raise BadRecipe(Reason.BAD_OPTION, "the file of --out cannot be written", errno=symbol_of(error)) from None
     if as_json:
         told = {"statement": text} if out is None else {"out": screen.shown(out)}
         screen.emit({"name": found.name, "digest": found.digest} | told)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from farm.errors import BadRecipe, Reason
+from farm.errors import BadRecipe, Reason, symbol_of
 
 if TYPE_CHECKING:
     from farm.embedded.account import Account
@@ -60,7 +60,7 @@ class Folders:
             for path, mode in ((self.home, shared), (self.embedded, shared), (self.copies, 0o755), (self.logs, 0o700)):
                 _make(path, mode)
         except OSError as error:
-            raise BadRecipe(Reason.BAD_OPTION, "FARM_HOME cannot be made here", errno=error.errno or 0) from None
+            raise BadRecipe(Reason.BAD_OPTION, "FARM_HOME cannot be made here", errno=symbol_of(error)) from None
         if self.account.foreign and not self.account.may_enter(self.embedded):
             raise BadRecipe(
                 Reason.BAD_OPTION,

@@ -6,7 +6,6 @@ So an instance of any size takes no more memory than a few of its pieces do; wha
 from __future__ import annotations
 
 import contextlib
-import errno
 import mmap
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -14,7 +13,7 @@ from itertools import accumulate, pairwise
 from typing import IO
 
 from farm.dicom.elements import Data
-from farm.errors import Reason, Unavailable
+from farm.errors import unavailable
 from farm.frames.encapsulated import Frame
 
 _KEPT = 32 << 20
@@ -26,12 +25,12 @@ class Pile:
 
     def __init__(self, spill_dir: str | None) -> None:
         self._spill_dir = spill_dir
-        self._kept: list[bytes] = []
+        self._kept: list[Frame] = []
         self._lengths: list[int] = []
         self._size = 0
         self._file: IO[bytes] | None = None
 
-    def add(self, data: bytes) -> None:
+    def add(self, data: Frame) -> None:
         """Put bytes behind the others; raise `Unavailable` where there is no room for them."""
         self._lengths.append(len(data))
         self._kept.append(data)
@@ -70,7 +69,7 @@ class Pile:
         self._kept = []
 
 
-def joined(spill_dir: str | None, pieces: Iterable[bytes]) -> Data:
+def joined(spill_dir: str | None, pieces: Iterable[Frame]) -> Data:
     """Return pieces one behind the other; raise `Unavailable` where there is no room for them."""
     with contextlib.closing(Pile(spill_dir)) as pile:
         for piece in pieces:
@@ -90,5 +89,4 @@ def _storage() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        raise Unavailable(Reason.NO_SPACE if full else Reason.STORAGE_ERROR) from None
+        raise unavailable(error) from None

@@ -14,9 +14,10 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from farm.errors import BadRecipe, Reason
+from farm.errors import BadRecipe, Reason, symbol_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 LENGTH: Final = 32
@@ -38,21 +39,27 @@ class KeyFile:
 
 def load(path: Path, kind: str) -> bytes:
     """Return the key of `kind`; raise `BadRecipe(BAD_KEY)` where there is none: a new one would open nothing."""
-    if not path.exists():
-        raise BadRecipe(Reason.BAD_KEY, f"there is no {kind} key here")
-    return load_or_create(path, kind).secret
+    with _told(kind):
+        if path.exists():
+            return _load(path, kind)
+    raise BadRecipe(Reason.BAD_KEY, f"there is no {kind} key here")
 
 
 def load_or_create(path: Path, kind: str) -> KeyFile:
     """Return the key of `kind` (a name of `HEADERS`); make the file (0600, in a folder 0700) when it is missing."""
-    try:
-        if path.exists():
-            return KeyFile(secret=_load(path, kind), created=False)
-        created = _create(path, kind)
+    with _told(kind):
+        created = not path.exists() and _create(path, kind)
         return KeyFile(secret=_load(path, kind), created=created)
+
+
+@contextlib.contextmanager
+def _told(kind: str) -> Iterator[None]:
+    """Turn what the file system raises, which names the path, into the farm's error."""
+    try:
+        yield
     except OSError as error:
         hint = f"the {kind} key file cannot be read or written"
-        raise BadRecipe(Reason.BAD_KEY, hint, errno=error.errno or 0) from None
+        raise BadRecipe(Reason.BAD_KEY, hint, errno=symbol_of(error)) from None
 
 
 def _create(path: Path, kind: str) -> bool:

@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from farm.errors import BadInput, BadRecipe, FarmError, Reason, Unavailable
+from farm.errors import BadInput, BadRecipe, FarmError, Reason, Unavailable, symbol_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,7 +121,7 @@ class FolderSource:
         try:
             fd = os.open(self._root, _FILE)
         except OSError as error:
-            raise BadRecipe(Reason.BAD_SOURCE, errno=_symbol(error)) from None
+            raise BadRecipe(Reason.BAD_SOURCE, errno=symbol_of(error)) from None
         try:
             mode = os.fstat(fd).st_mode
         finally:
@@ -143,7 +143,7 @@ class FolderSource:
             else:
                 yield from _walk(_Level(os.open(self._root, _FOLDER), b""), counters)
         except OSError as error:
-            raise Unavailable(Reason.STORAGE_ERROR, "The source went away", errno=_symbol(error)) from None
+            raise Unavailable(Reason.STORAGE_ERROR, "The source went away", errno=symbol_of(error)) from None
 
     @contextmanager
     def read(self, locator: bytes, *, size: int, mtime_ns: int, limit: int) -> Iterator[bytes | mmap.mmap]:
@@ -220,8 +220,8 @@ class FolderSource:
     def _blame(self, error: OSError) -> FarmError:
         """Return whose fault it is that a file could not be read: its own, or the whole source's."""
         if error.errno in _GONE and os.path.lexists(self._root):
-            return BadInput(Reason.SOURCE_GONE, errno=_symbol(error))
-        return Unavailable(Reason.STORAGE_ERROR, "The source is away", errno=_symbol(error))
+            return BadInput(Reason.SOURCE_GONE, errno=symbol_of(error))
+        return Unavailable(Reason.STORAGE_ERROR, "The source is away", errno=symbol_of(error))
 
 
 def _walk(top: _Level, counters: Counters) -> Iterator[Entry]:
@@ -297,7 +297,3 @@ def _count_unreadable(error: OSError, counters: Counters) -> None:
 def _check_unchanged(before: os.stat_result, after: os.stat_result) -> None:
     if before.st_size != after.st_size or before.st_mtime_ns != after.st_mtime_ns:
         raise BadInput(Reason.SOURCE_CHANGED)
-
-
-def _symbol(error: OSError) -> str:
-    return errno.errorcode.get(error.errno or 0, "unknown")

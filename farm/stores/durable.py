@@ -1,7 +1,7 @@
 """What it takes on Linux for a file to be there after a power cut, and what its failures mean.
 
 A file's content is stable after `fsync` of the file, its name after `fsync` of the folder that holds the name. An
-`OSError` carries a path, so it never leaves this layer: it becomes `Unavailable` with the errno's symbol alone.
+`OSError` carries a path, so it never leaves this layer: it becomes `Unavailable`.
 """
 
 from __future__ import annotations
@@ -12,20 +12,11 @@ import secrets
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from farm.errors import Reason, Unavailable
+from farm.errors import unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-def unavailable(error: OSError) -> Unavailable:
-    """Return the farm's error for what the storage said."""
-    if error.errno in _FULL:
-        return Unavailable(Reason.NO_SPACE)
-    return Unavailable(Reason.STORAGE_ERROR, errno=errno.errorcode.get(error.errno or 0, "unknown"))
 
 
 @contextmanager

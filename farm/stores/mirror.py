@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from farm.errors import BadRecipe, Reason, Unavailable
+from farm.errors import BadRecipe, Reason, Unavailable, unavailable
 from farm.stores import mark
-from farm.stores.durable import sync_folder, unavailable
+from farm.stores.durable import sync_folder
 from farm.stores.local import LocalStore
 
 if TYPE_CHECKING:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 import re
 
 import pytest
 
-from farm.errors import MEANING, BadInput, BadRecipe, FarmError, Reason, Unavailable, place_of
+from farm.errors import MEANING, BadInput, BadRecipe, FarmError, Reason, Unavailable, place_of, unavailable
 
 
 def subclasses(kind: type[FarmError]) -> list[type[FarmError]]:
@@ -57,3 +58,15 @@ def test_an_unexpected_error_is_told_by_class_and_place_alone() -> None:
         told = place_of(error)
     assert re.fullmatch(r"ValueError at test_errors:\d+", told)
     assert place_of(KeyError("SECRET")) == "KeyError at unknown"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [(errno.ENOSPC, Reason.NO_SPACE), (errno.EDQUOT, Reason.NO_SPACE), (errno.EIO, Reason.STORAGE_ERROR)],
+)
+def test_what_a_storage_said_is_told_without_its_path(code: int, reason: Reason) -> None:
+    """Lost otherwise: a full disk would pass for a broken one, a quota for a full disk, or a path would be told."""
+    told = unavailable(OSError(code, "no", "/SECRET"))
+    assert (told.reason, told.fields) == (reason, {"errno": errno.errorcode[code]})
+    assert "SECRET" not in str(told)
+    assert unavailable(OSError("SECRET")).fields == {"errno": "unknown"}

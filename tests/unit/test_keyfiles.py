@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.errors import BadRecipe, Reason
-from farm.registry.keyfiles import HEADERS, load_or_create
+from farm.registry.keyfiles import HEADERS, load, load_or_create
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def _refused(path: Path, kind: str = "project") -> str:
-    with pytest.raises(BadRecipe) as caught:
-        load_or_create(path, kind)
-    assert caught.value.reason is Reason.BAD_KEY
-    assert path.name not in str(caught.value)
+    for opened in (load, load_or_create):
+        with pytest.raises(BadRecipe) as caught:
+            opened(path, kind)
+        assert caught.value.reason is Reason.BAD_KEY
+        assert path.name not in str(caught.value)
     return str(caught.value)
 
 
@@ -109,5 +110,6 @@ def test_a_bare_key_and_a_link_are_accepted(tmp_path: Path) -> None:
 def test_what_is_not_a_file_is_refused(tmp_path: Path) -> None:
     """A folder in the key's place would end in a traceback with its path."""
     _refused(tmp_path)
+    _refused(tmp_path / ("long" * 99))
     (tmp_path / "dangling").symlink_to(tmp_path / "gone")
     _refused(tmp_path / "dangling")
