@@ -1,4 +1,4 @@
-"""How the instances of a run come: from a folder, from peers that store, or from a harvest; and whether any do.
+"""How the instances of a run come: from a folder, from peers that store, or from a harvest.
 
 No run says so itself, as all that a run needs is its source; what stands in the ledger beside it tells.
 """
@@ -24,8 +24,3 @@ def kinds(conn: psycopg.Connection, run_ids: Sequence[int]) -> dict[int, str]:
     """
     rows = Database(conn, _QUERIES).rows("kinds", {"run_ids": list(run_ids)})
     return {run_id: kind for run_id, kind in rows if kind}
-
-
-def attended(conn: psycopg.Connection, run_ids: Sequence[int]) -> set[int]:
-    """Return those of the runs that somebody attends; unlike a try for the lock, this look gets in nobody's way."""
-    return {run_id for (run_id,) in Database(conn, _QUERIES).rows("attended", {"run_ids": list(run_ids)})}

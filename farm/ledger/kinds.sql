@@ -10,14 +10,3 @@ SELECT r.id, CASE
 END
 FROM ledger.runs r
 WHERE r.id = ANY(%(run_ids)b::integer[])
-
--- name: attended
--- A lock of 64 bits stands as two halves; objsubid 1 tells it from those of two keys (see `attend`).
-SELECT r.id
-FROM unnest(%(run_ids)b::integer[]) AS r (id)
-WHERE EXISTS (
-    SELECT FROM pg_locks l
-    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND l.classid::bigint << 32 | l.objid::bigint = hashtextextended('run ' || r.id::text, 0)
-)

@@ -147,15 +147,15 @@ class Ledger:
         Every intake of a run attends it, so the run ends when the last has left, in whatever way.
         """
         self._db.run("attend", {"run_id": run_id})
-        self._db.run("attended", {"run_id": run_id})
+        self._db.run("reopen", {"run_id": run_id})
 
     def leave(self, run_id: int) -> None:
         """Attend no longer."""
         self._db.run("leave", {"run_id": run_id})
 
-    def is_attended(self, run_id: int) -> bool:
-        """Tell whether another connection attends the run."""
-        return not self._db.value("is_alone", {"run_id": run_id})
+    def attended(self, run_ids: Sequence[int]) -> set[int]:
+        """Return those of the runs that somebody attends, by whatever connection."""
+        return {run_id for (run_id,) in self._db.rows("attended", {"run_ids": list(run_ids)})}
 
     def crawled(self, run_id: int, counters: Mapping[str, int]) -> int:
         """Note that a source has been seen to its end, and what was counted on the way.

@@ -135,12 +135,24 @@ ON CONFLICT (run_id, state, reason, shard) DO UPDATE SET instances = t.instances
 -- process, and as long as one is held the run does not end.
 SELECT pg_advisory_lock_shared(hashtextextended('run ' || %(run_id)s::text, 0))
 
--- name: attended
+-- name: reopen
 UPDATE ledger.runs SET state = 'crawling', crawled_at = NULL, finished_at = NULL
 WHERE id = %(run_id)s AND state IN ('active', 'complete')
 
 -- name: leave
 SELECT pg_advisory_unlock_shared(hashtextextended('run ' || %(run_id)s::text, 0))
+
+-- name: attended
+-- A look at the locks, not a try for one, so it gets in the way of nobody that notes an end at this moment; nor is that
+-- one's own lock taken for an intake's. A lock of 64 bits stands as two halves; objsubid 1 tells it from one of two keys.
+SELECT r.id
+FROM unnest(%(run_ids)b::integer[]) AS r (id)
+WHERE EXISTS (
+    SELECT FROM pg_locks l
+    WHERE l.locktype = 'advisory' AND l.mode = 'ShareLock' AND l.granted AND l.objsubid = 1
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND l.classid::bigint << 32 | l.objid::bigint = hashtextextended('run ' || r.id::text, 0)
+)
 
 -- name: is_alone
 -- Had to the end of the transaction, it keeps others from coming before the end of the run is noted.

@@ -146,7 +146,7 @@ def test_a_run_ends_with_the_last_that_attends_it(bench: Bench, database: str) -
             ledger.resume(bench.run_id)
         first.leave(bench.run_id)
         first.crawled(bench.run_id, {})
-        assert (first.is_attended(bench.run_id), second.is_attended(bench.run_id)) == (True, False)
+        assert bench.ledger.attended([bench.run_id]) == {bench.run_id}
         assert not bench.ledger.finish(bench.run_id)
         assert bench.ledger.run(bench.run_id).state == "crawling"
         bench.ledger.pause(bench.run_id)
@@ -156,7 +156,7 @@ def test_a_run_ends_with_the_last_that_attends_it(bench: Bench, database: str) -
     # A closed connection's locks go when its backend has gone, which this waits for.
     for backend in backends:
         bench.conn.execute("SELECT pg_terminate_backend(%s, 10000)", (backend,))
-    assert not bench.ledger.is_attended(bench.run_id)
+    assert bench.ledger.attended([bench.run_id]) == set()
     assert bench.ledger.finish(bench.run_id)
 
 

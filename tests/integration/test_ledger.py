@@ -10,7 +10,6 @@ from fix_ledger import Bench, done, found, open_run, report
 from farm.database import connect, load_queries
 from farm.errors import BadRecipe, Reason, Unavailable
 from farm.ledger import Brought, Done, Failed, GivenBack, Ledger, Quarantined, Skipped
-from farm.ledger.kinds import attended
 
 
 def test_the_same_facts_are_the_same_run(bench: Bench) -> None:
@@ -111,11 +110,18 @@ def test_a_run_is_complete_when_all_has_ended(bench: Bench) -> None:
 
 def test_who_attends_is_seen_without_a_lock(bench: Bench, database: str) -> None:
     """A run that nobody is at would look busy; or a look at it would keep its end from being noted."""
-    with connect(database) as other:
-        Ledger(other).attend(bench.run_id)
-        assert attended(bench.conn, [bench.run_id, bench.run_id + 1]) == {bench.run_id}
-        Ledger(other).leave(bench.run_id)
-    assert attended(bench.conn, [bench.run_id]) == set()
+    with connect(database) as connection:
+        other = Ledger(connection)
+        other.attend(bench.run_id)
+        for ledger in (bench.ledger, other):
+            assert ledger.attended([bench.run_id, bench.run_id + 1]) == {bench.run_id}
+        other.leave(bench.run_id)
+        with bench.conn.transaction():
+            assert bench.ledger.attended([bench.run_id]) == set()
+            with connection.transaction():
+                other.crawled(bench.run_id, {})
+                assert bench.ledger.attended([bench.run_id]) == set()
+    assert bench.ledger.run(bench.run_id).state == "active"
 
 
 def test_retry_opens_a_complete_run_again(bench: Bench) -> None:
