@@ -38,8 +38,8 @@ WITH freed AS (
     SELECT i.run_id, i.id, i.size, i.series_key, i.route
     FROM freed f JOIN ledger.instances i ON i.id = f.instance_id
 ), tallied AS (
-    INSERT INTO ledger.tallies AS t (run_id, state, instances, at_risk, bytes)
-    SELECT %(run_id)s, 'done', -count(*), -count(*) FILTER (WHERE pixels_at_risk), -coalesce(sum(bytes), 0)
+    INSERT INTO ledger.tallies AS t (run_id, state, shard, instances, at_risk, bytes)
+    SELECT %(run_id)s, 'done', 16, -count(*), -count(*) FILTER (WHERE pixels_at_risk), -coalesce(sum(bytes), 0)
     FROM freed HAVING count(*) > 0
     ON CONFLICT (run_id, state, reason, shard) DO UPDATE
     SET instances = t.instances + excluded.instances, at_risk = t.at_risk + excluded.at_risk,

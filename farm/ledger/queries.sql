@@ -36,7 +36,8 @@ FROM ledger.runs r JOIN ledger.destinations d ON d.id = r.destination_id
 ORDER BY r.id DESC
 
 -- name: lock_run
--- Taken before a run's instances are added, fed or freed: crawlers and feeders of one run take turns.
+-- Taken before a run's instances are added, fed or freed: crawlers and feeders of one run take turns. Whoever has it
+-- counts in shard 16 of the tallies, which is theirs alone: a worker that has another may be waiting for the run's row.
 SELECT state FROM ledger.runs WHERE id = %(run_id)s FOR NO KEY UPDATE
 
 -- name: make_staging
@@ -68,10 +69,10 @@ WITH fresh AS (
     INSERT INTO ledger.outcomes (run_id, instance_id, state, reason, attempts)
     SELECT %(run_id)s, id, 'quarantined', reason, 0 FROM sorted WHERE reason IS NOT NULL
 ), tallied AS (
-    INSERT INTO ledger.tallies AS t (run_id, state, reason, instances)
-    SELECT %(run_id)s::integer, 'staged', '', count(*) FROM sorted HAVING count(*) > 0
+    INSERT INTO ledger.tallies AS t (run_id, state, reason, shard, instances)
+    SELECT %(run_id)s::integer, 'staged', '', 16, count(*) FROM sorted HAVING count(*) > 0
     UNION ALL
-    SELECT %(run_id)s::integer, 'quarantined', reason, count(*) FROM sorted WHERE reason IS NOT NULL GROUP BY reason
+    SELECT %(run_id)s::integer, 'quarantined', reason, 16, count(*) FROM sorted WHERE reason IS NOT NULL GROUP BY reason
     ORDER BY 2, 3
     ON CONFLICT (run_id, state, reason, shard) DO UPDATE SET instances = t.instances + excluded.instances
 )
@@ -102,8 +103,8 @@ WITH freed AS (
     DELETE FROM ledger.outcomes WHERE run_id = %(run_id)s AND instance_id = ANY(%(ids)b::bigint[])
     RETURNING state, reason
 ), tallied AS (
-    INSERT INTO ledger.tallies AS t (run_id, state, reason, instances)
-    SELECT %(run_id)s, state, reason, -count(*) FROM freed GROUP BY state, reason ORDER BY state, reason
+    INSERT INTO ledger.tallies AS t (run_id, state, reason, shard, instances)
+    SELECT %(run_id)s, state, reason, 16, -count(*) FROM freed GROUP BY state, reason ORDER BY state, reason
     ON CONFLICT (run_id, state, reason, shard) DO UPDATE SET instances = t.instances + excluded.instances
 )
 SELECT count(*) FROM freed
@@ -125,8 +126,8 @@ WITH renewed AS (
     INSERT INTO ledger.outcomes (run_id, instance_id, state, reason, attempts)
     SELECT %(run_id)s, id, 'quarantined', reason, 0 FROM renewed WHERE reason IS NOT NULL
 )
-INSERT INTO ledger.tallies AS t (run_id, state, reason, instances)
-SELECT %(run_id)s, 'quarantined', reason, count(*) FROM renewed WHERE reason IS NOT NULL GROUP BY reason
+INSERT INTO ledger.tallies AS t (run_id, state, reason, shard, instances)
+SELECT %(run_id)s, 'quarantined', reason, 16, count(*) FROM renewed WHERE reason IS NOT NULL GROUP BY reason
 ORDER BY reason
 ON CONFLICT (run_id, state, reason, shard) DO UPDATE SET instances = t.instances + excluded.instances
 
@@ -410,8 +411,8 @@ WITH freed AS (
     SELECT i.run_id, i.id, i.size, i.series_key, i.route
     FROM freed f JOIN ledger.instances i ON i.id = f.instance_id
 ), tallied AS (
-    INSERT INTO ledger.tallies AS t (run_id, state, reason, instances)
-    SELECT %(run_id)s, 'quarantined', reason, -count(*) FROM freed GROUP BY reason ORDER BY reason
+    INSERT INTO ledger.tallies AS t (run_id, state, reason, shard, instances)
+    SELECT %(run_id)s, 'quarantined', reason, 16, -count(*) FROM freed GROUP BY reason ORDER BY reason
     ON CONFLICT (run_id, state, reason, shard) DO UPDATE SET instances = t.instances + excluded.instances
 ), reopened AS (
     UPDATE ledger.runs SET state = 'active', finished_at = NULL

@@ -7,13 +7,15 @@ from threading import Barrier
 from typing import TYPE_CHECKING
 
 import pytest
-from fix_ledger import Bench, digest, done, open_run
+from fix_ledger import Bench, digest, done, found, open_run
 
 from farm.database import connect
 from farm.errors import Reason, Unavailable
 from farm.ledger import Claim, Failed, GivenBack, Ledger, Quarantined
 
 if TYPE_CHECKING:
+    import psycopg
+
     from farm.ledger import Lease
 
 
@@ -229,3 +231,25 @@ def test_two_workers_race_for_each_path(bench: Bench, database: str) -> None:
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(work, [lease for lease in leases if lease])
     assert sorted(first + second) == sorted(f"path {at}" for at in range(20))
+
+
+def _of_one_shard(url: str, other: psycopg.Connection) -> psycopg.Connection:
+    """Return a connection that counts in the same shard of the tallies as another."""
+    while True:
+        conn = connect(url)
+        if (conn.info.backend_pid - other.info.backend_pid) % 16 == 0:
+            return conn
+        conn.close()
+
+
+def test_who_has_the_run_never_waits_for_a_worker(bench: Bench, database: str) -> None:
+    """Each could wait for the other: where a database breaks such a circle, it is taken for one that is away."""
+    bench.stage(1)
+    lease = bench.leased()
+    [row] = lease.rows
+    with _of_one_shard(database, bench.conn) as conn:
+        conn.execute("SET lock_timeout = '500ms'")
+        with bench.conn.transaction():
+            bench.ledger.stage(bench.run_id, [found(2, reason=Reason.TRUNCATED)])  # a crawl, not at its end yet
+            Ledger(conn).commit(lease.token, [Quarantined(id=row.id, reason=Reason.TRUNCATED)])
+    assert bench.ledger.progress(bench.run_id).reasons == {Reason.TRUNCATED: 2}
