@@ -9,7 +9,7 @@ it is added here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from farm.errors import BadInput, Reason
 
@@ -38,6 +38,8 @@ class Header:
     comment: bytes
     tiles_at: int
     """Where the first tile-part begins."""
+    segments: tuple[tuple[int, bytes], ...] = field(repr=False)
+    """All of them: their markers and their bodies."""
 
     def serves_rpcl(self, rows: int, columns: int) -> bool:
         """Tell whether it keeps the rules of HTJ2K with RPCL options, for a frame of a size."""
@@ -48,7 +50,8 @@ class Header:
 def read(stream: bytes | memoryview) -> Header:
     """Return the main header of a code stream; raise `BadInput` where there is none."""
     at, cod, cap, comment, tile_lengths = 2, b"", b"", b"", False
-    for marker, body in segments(stream):
+    segments = tuple(_segments(stream))
+    for marker, body in segments:
         if marker == _COD:
             cod = body
         elif marker == _CAP:
@@ -70,10 +73,11 @@ def read(stream: bytes | memoryview) -> Header:
         mixed=bool(cap[4:] and cap[4] & 0xE0),
         comment=comment,
         tiles_at=at,
+        segments=segments,
     )
 
 
-def segments(stream: bytes | memoryview) -> Iterator[tuple[int, bytes]]:
+def _segments(stream: bytes | memoryview) -> Iterator[tuple[int, bytes]]:
     """Yield the marker and the body of each segment of a main header; raise `BadInput` where it does not end."""
     at = 2
     while (marker := _word(stream, at)) != _SOT:

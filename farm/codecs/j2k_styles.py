@@ -64,8 +64,8 @@ class Numbers:
 
 def read(stream: bytes) -> tuple[Style, Numbers]:
     """Return how a code stream is coded; raise `BadInput` where its headers cannot be followed."""
-    segments = list(j2k_markers.segments(stream))
-    bodies = dict(reversed(segments))
+    header = j2k_markers.read(stream)
+    bodies = dict(reversed(header.segments))
     siz, cod, qcd = (bodies.get(marker, b"") for marker in (_SIZ, COD, _QCD))
     if len(siz) < 39 or len(cod) < 10 or not qcd:
         raise BadInput(Reason.PIXELS_UNDECODABLE, "a code stream's headers cannot be followed")
@@ -77,7 +77,7 @@ def read(stream: bytes) -> tuple[Style, Numbers]:
         extensions=siz[0] & _EXTENSIONS,
         moved=any((left, top, tile_left, tile_top)),
         tiled=tiled,
-        plain_parts=_plain(stream, j2k_markers.read(stream).tiles_at),
+        plain_parts=_plain(stream, header.tiles_at),
         packets=cod[0] & ~PRECINCTS,
         order=cod[1],
         layered=cod[2:4] != b"\0\1",
@@ -87,7 +87,7 @@ def read(stream: bytes) -> tuple[Style, Numbers]:
         waves=cod[5] > 0,
         precincts=_several(cod, max(min(columns, tile_columns), min(rows, tile_rows))),
         quantisation=qcd[0] & 31,
-        segments=tuple(sorted(marker for marker, _ in segments if marker != _COM)),
+        segments=tuple(sorted(marker for marker, _ in header.segments if marker != _COM)),
     )
     return style, Numbers(levels=cod[5], guards=qcd[0] >> 5, tile=(tile_rows, tile_columns) if tiled else (0, 0))
 
