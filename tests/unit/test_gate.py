@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import farmside
 import gate_oracle
 import oracle
 import pytest
@@ -16,10 +17,12 @@ from trees import sequence, text
 from farm.deid import gate
 from farm.deid.gate import dates, needles, search
 from farm.deid.gate.reading import Fate, Heap, Place
+from farm.dicom import part10
 from farm.dicom.elements import EXPLICIT
 
 RELEASE, REVIEW, WITHHOLD = gate.Outcome.RELEASE, gate.Outcome.REVIEW, gate.Outcome.WITHHOLD
 NAME, STUDY_DATE, ACCESSION, INSTITUTION, DESCRIPTION = 0x00100010, 0x00080020, 0x00080050, 0x00080080, 0x00081030
+METHOD = 0x00120063
 UNLISTED = {0x00080070, MODEL, COMMENT}  # text of `source` that an output of the Basic Profile still has
 SECRETS = (
     text(NAME, b"Okafor^Adaobi "),
@@ -58,6 +61,7 @@ def case(*more: Element, **fields: object) -> Case:
 
 
 CASE = case()
+PSEUDONYM = CASE.expected().pseudonym
 
 
 def comment(value: bytes) -> Element:
@@ -127,6 +131,21 @@ def test_a_finding_says_where_and_never_what() -> None:
     verdict = CASE.planted(sequence(FUNCTIONAL, [comment(b"Okafor^Adaobi")]))
     assert {(finding.tag, finding.path) for finding in verdict.findings} == {(COMMENT, (FUNCTIONAL,))}
     assert "kafor" not in repr(verdict)
+
+
+@pytest.mark.parametrize(
+    ("gone", "left", "place"),
+    [
+        (text(NAME, b"Dicom^Farm"), comment(b"FARM, DICOM"), COMMENT),
+        (text(NAME, b"Dicom^Farm"), text(METHOD, b"by Farm, Dicom\\" + farmside.METHOD), METHOD),
+        (text(ACCESSION, PSEUDONYM[:8]), comment(b"see " + PSEUDONYM[:8]), COMMENT),
+    ],
+)
+def test_no_finding_stands_in_what_the_farm_says_of_itself(gone: Element, left: Element, place: int) -> None:
+    """Lost otherwise: a person would be sent to the farm's own text, and have to tell it from what was found."""
+    reading = gate.Reading(own=(farmside.METHOD, part10.IMPLEMENTATION_VERSION))
+    verdict = case(gone, reading=reading).planted(left)
+    assert {finding.tag for finding in verdict.findings} == {place}
 
 
 def test_what_an_emptied_sequence_held_is_looked_for() -> None:

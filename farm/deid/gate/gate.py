@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
+from typing import TypeAlias
 
 from farm.deid.gate import dates, files
 from farm.deid.gate.charsets import Charsets
@@ -37,6 +38,10 @@ _IDENTITY_REMOVED, _METHOD, _METHOD_CODES, _TEMPORAL = 0x00120062, 0x00120063, 0
 _BASIC_PROFILE = b"113100"
 _DIGITS = re.compile(rb"[0-9.:+\-\\ \0]*")  # what dates and times are made of
 _BEHIND = 65_536  # bytes behind the source's data set that are looked at
+_TEXTS = frozenset({Heap.TEXT, Heap.CLEANED})
+
+_Standing: TypeAlias = tuple[int, tuple[int, ...], set[bytes], set[bytes]]
+"""An element: its tag, the sequences around it, and what of its value is searched, as text and otherwise."""
 
 
 def examine(expected: Expected, source: Source, output: Output) -> Verdict:
@@ -54,9 +59,10 @@ def examine(expected: Expected, source: Source, output: Output) -> Verdict:
     findings += _pixels(expected, source, before, after)
     gone = before.gone(after)
     search = Search(gone, before.charsets, _kept(gone, before.charsets), expected.reading)
-    found = hits(search, before.uids, *after.values())
+    texts, others = after.values()
+    found = hits(search, before.uids, texts, others)
     if found:
-        findings += _placed(found, after, before.charsets)
+        findings += _placed(found, after.standing(texts, others), before.charsets)
     return Verdict.of(findings)
 
 
@@ -199,6 +205,16 @@ class _After:
         texts -= _padded(self._reading.own)
         return texts, set(heaps[Heap.BYTES])
 
+    def standing(self, texts: set[bytes], others: set[bytes]) -> Iterator[_Standing]:
+        """Yield where that which is searched stands, element by element: a finding is nowhere else."""
+        for tag, path, heap, value in self.elements():
+            if heap is Heap.BYTES:
+                yield tag, path, set(), others & {value}
+            elif heap is Heap.KEPT_UIDS:
+                yield tag, path, texts & {uid.replace(b".", b" ") for uid in _split([value])}, set()
+            elif heap in _TEXTS or (heap is Heap.KEPT_DATES and not _DIGITS.fullmatch(value)):
+                yield tag, path, texts & {value, *value.split(b"\\")}, set()
+
 
 @lru_cache(maxsize=256)
 def _padded(texts: tuple[bytes, ...]) -> frozenset[bytes]:
@@ -273,19 +289,12 @@ def _pixels(expected: Expected, source: Source, before: _Before, after: _After) 
         yield Finding("pixels", PIXEL_DATA)
 
 
-def _placed(found: Iterable[Hit], after: _After, charsets: Charsets) -> Iterator[Finding]:
+def _placed(found: Iterable[Hit], standing: Iterable[_Standing], charsets: Charsets) -> Iterator[Finding]:
     """Say where hits stand, attribute by attribute; what stands in front of the data set has no tag."""
-    elements = [
-        (tag, path, Haystack({value}, set(), charsets))
-        for tag, path, heap, value in after.elements()
-        if heap in _SEEN or (heap is Heap.KEPT_DATES and not _DIGITS.fullmatch(value))
-    ]
+    elements = [(tag, path, Haystack(texts, others, charsets)) for tag, path, texts, others in standing]
     for hit in found:
         places = {(tag, path) for tag, path, hay in elements if hit.look(hay)}
         for tag, path in sorted(places):
             yield Finding(hit.kind, tag, path, hit.strong)
         if not places:
             yield Finding(hit.kind, strong=hit.strong)
-
-
-_SEEN = frozenset({Heap.TEXT, Heap.CLEANED, Heap.BYTES, Heap.KEPT_UIDS})
