@@ -40,5 +40,5 @@ class Decoding:
         _, *data_set = instance.finished(opened, result, part10.deflated).segments
         self.count += 1
         if target == IMPLICIT_LITTLE:
-            data_set = reencode.implicit(b"".join(data_set), 0)
+            data_set = reencode.implicit(self._limits.joined(data_set), 0)
         return target, data_set

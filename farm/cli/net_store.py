@@ -18,6 +18,7 @@ from farm.cli.net_options import carry_out, peer_options
 from farm.cli.options import json_option
 from farm.cli.progress import Display, Standing
 from farm.cli.statuses import Status, status_of
+from farm.dicom.part10 import Limits
 from farm.errors import BadInput, FarmError, Reason, Unavailable
 from farm.host.making import host_of, limits_of
 from farm.net import sending
@@ -79,9 +80,8 @@ def _carried_out(
     with Display() as display, ExitStack() as hosts:
         tally.show = lambda: display.show(tally.standing)
         settings = load()
-        tally.decoding = (
-            None if as_stored else lambda: Decoding(hosts.enter_context(host_of(settings)), limits_of(settings))
-        )
+        tally.limits = limits = limits_of(settings)
+        tally.decoding = None if as_stored else lambda: Decoding(hosts.enter_context(host_of(settings)), limits)
         try:
             carry_out(_send(peer, groups, associations, tally))
         except FarmError as error:
@@ -114,6 +114,8 @@ class Tally:
         self.decoding: Callable[[], Decoding] | None = None
         """Makes what decodes for an association; None: nothing is decoded."""
         self.decodings: list[Decoding] = []
+        self.limits = Limits()
+        """For what is inflated, deflated or decoded on the way."""
 
     def expect(self, path: Path) -> None:
         """Count one that is to be sent."""
@@ -218,7 +220,7 @@ async def _send_over(association: Client, paths: deque[Path], tally: Tally, deco
     while paths:
         path = paths.popleft()
         try:
-            tally.stored(path, await association.store(path, transcode=decoding))
+            tally.stored(path, await association.store(path, transcode=decoding, limits=tally.limits))
         except Unavailable as error:
             if error.reason is not Reason.PEER_ABORTED:
                 raise

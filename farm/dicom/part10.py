@@ -33,7 +33,7 @@ _INFLATED_FREELY = 64 << 20  # a deflated data set may grow to this size whateve
 _READ = 1 << 20  # bytes that are inflated at a time
 _PIECE = 4 << 20  # bytes that they may become at a time, and that are deflated at a time
 
-Joined: TypeAlias = Callable[[Iterable[bytes]], Data]
+Joined: TypeAlias = Callable[[Iterable[bytes | memoryview]], Data]
 """Puts pieces one behind the other; in memory, or, where files may be written, what is large in one that is mapped."""
 
 
@@ -41,7 +41,7 @@ Joined: TypeAlias = Callable[[Iterable[bytes]], Data]
 class Limits:
     """How far a deflated data set may inflate: bytes, and times its own size once past 64 MiB; and a frame's bytes.
 
-    `joined` holds what is inflated and deflated.
+    `joined` holds what is inflated, deflated or written anew.
     """
 
     inflated_bytes: int = 2 << 30

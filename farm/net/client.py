@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from farm.dicom.part10 import Limits
 from farm.errors import BadInput, BadRecipe, Reason
 from farm.net import services
 from farm.net.conversation import Conversation
@@ -115,18 +116,20 @@ class Client:
         *,
         progress: Callable[[int], None] | None = None,
         transcode: Transcoder | None = None,
+        limits: Limits | None = None,
     ) -> Stored:
         """Send a stored instance; `progress` is told how many bytes each write was.
 
+        `limits` are for what has to be inflated or deflated on the way, which lies in memory if they are None.
         What cannot be read, or is not accepted, is a result too: the association goes on.
         """
         await self._conversation.finish()
         try:
             found = instance if isinstance(instance, Instance) else read(instance)
             if transcode is None:
-                context, data = prepared(found, self.contexts)
+                context, data = prepared(found, self.contexts, limits=limits)
             else:  # it may decode for a while, and other associations go on
-                context, data = await asyncio.to_thread(prepared, found, self.contexts, transcode)
+                context, data = await asyncio.to_thread(prepared, found, self.contexts, transcode, limits)
         except BadInput as error:
             return Stored(error=error)
         values: dict[int, int | str] = {Tag.PRIORITY: Priority.MEDIUM, Tag.AFFECTED_SOP_INSTANCE: found.sop_instance}

@@ -149,9 +149,15 @@ def _is_native(uid: str) -> bool:
 
 
 def prepared(
-    instance: Instance, contexts: Mapping[int, Context], transcode: Transcoder | None = None
+    instance: Instance,
+    contexts: Mapping[int, Context],
+    transcode: Transcoder | None = None,
+    limits: part10.Limits | None = None,
 ) -> tuple[Context, Buffers]:
-    """Return by which context an instance goes, and its data set; raise `BadInput` where no context will do."""
+    """Return by which context an instance goes, and its data set; raise `BadInput` where no context will do.
+
+    `limits` say how far it may inflate, and where it lies that is inflated or deflated: in memory, if they are None.
+    """
     fitting = {
         context.transfer_syntax: context
         for context in reversed(list(contexts.values()))
@@ -164,7 +170,7 @@ def prepared(
     if syntax is not None and not syntax.encapsulated and instance.dialect is not BIG:
         for uid in (EXPLICIT_LITTLE, IMPLICIT_LITTLE, DEFLATED_LITTLE):
             if uid in fitting:
-                return fitting[uid], _rewritten(instance, syntax, uid)
+                return fitting[uid], _rewritten(instance, syntax, uid, limits or part10.Limits())
     made = transcode(instance, tuple(fitting)) if transcode is not None and fitting else None
     if made is None:
         raise BadInput(Reason.NOT_ACCEPTED)
@@ -181,15 +187,15 @@ def _as_stored(instance: Instance) -> Buffers:
     return data
 
 
-def _rewritten(instance: Instance, syntax: TransferSyntax, target: str) -> Buffers:
+def _rewritten(instance: Instance, syntax: TransferSyntax, target: str, limits: part10.Limits) -> Buffers:
     """Return the data set of a native instance in another native syntax."""
     data, start, dialect = instance.data, instance.start, instance.dialect
     if syntax.deflated:
-        found = part10.parse(data, part10.Limits())
+        found = part10.parse(data, limits)
         data, start = found.data, found.start
     if target == IMPLICIT_LITTLE:
         return reencode.implicit(data, start)
     segments: Buffers = [memoryview(data)[start:]]
     if dialect is IMPLICIT:
         segments = reencode.explicit(data, start)
-    return [memoryview(part10.deflated(segments))] if target == DEFLATED_LITTLE else segments
+    return [memoryview(part10.deflated(segments, limits.joined))] if target == DEFLATED_LITTLE else segments

@@ -14,15 +14,19 @@ import poisoned
 import pytest
 from fix_cli import ended
 from fix_farm import CT, changed, make_instances
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
-from pynetdicom.sop_class import CTImageStorage
+from pynetdicom.sop_class import CTImageStorage, MRImageStorage
 from pynetdicom_servers import pynetdicom_serving
 
 from farm.cli import pool
 from farm.cli.failed import failures
 from farm.cli.statuses import Status
 from farm.errors import BadRecipe, Reason, Unavailable
+from farm.host import pile
+from tests.generate import ct, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,6 +146,36 @@ def test_store_says_what_had_arrived_when_the_peer_dies(cli: Cli, tmp_path: Path
     found = told(failed)
     assert found.keys() == {str(path) for path in [*sources[2:], tmp_path / "in" / "notes.txt"]}
     assert set(found.values()) <= {"not-dicom", "peer-aborted", "peer-away"}
+
+
+def test_store_keeps_what_it_makes_where_the_settings_say(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost otherwise: large instances would be inflated and decoded in memory, or a full disk pass for their fault."""
+    deflated, packed = tmp_path / "deflated.dcm", Path(str(get_testdata_file("MR_small_RLE.dcm")))
+    deflated.write_bytes(encode(ct(0, 0, side=16), syntax=DeflatedExplicitVRLittleEndian))
+    came: dict[str, bytes] = {}
+
+    def stored(event: Any) -> int:
+        came[event.dataset.Modality] = event.dataset.PixelData
+        return 0x0000
+
+    ae = AE("PLAIN")
+    for sop_class in (CTImageStorage, MRImageStorage):
+        ae.add_supported_context(sop_class, ImplicitVRLittleEndian)
+    monkeypatch.setattr(pile, "_KEPT", 0)
+    with pynetdicom_serving(ae, [(evt.EVT_C_STORE, stored)]) as server:
+        command = ("store", f"PLAIN@127.0.0.1:{server.server_address[1]}", deflated, packed, "--json")
+        monkeypatch.setenv("FARM_SPILL_DIR", str(tmp_path / "not" / "there"))
+        said = cli(*command)
+        assert (said.status, said.json["trouble"], came) == (Status.AWAY, "storage-error", {})
+        assert str(tmp_path) not in said.err
+        monkeypatch.setenv("FARM_SPILL_DIR", str(tmp_path / "spill"))
+        said = cli(*command)
+    assert (said.status, said.json["sent"], said.json["decoded"]) == (Status.DONE, 2, 1)
+    assert came == {
+        one.Modality: one.PixelData for one in (dcmread(deflated), dcmread(packed.with_name("MR_small.dcm")))
+    }
 
 
 def test_store_to_nobody_tells_people_too(cli: Cli, tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import mmap
+from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 
 import pydicom
 import pytest
@@ -14,9 +17,10 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
 from farm.dicom import part10, reencode
-from farm.dicom.elements import EXPLICIT, IMPLICIT, Dialect
+from farm.dicom.elements import EXPLICIT, IMPLICIT, Data, Dialect
 from farm.dicom.syntaxes import DEFLATED_LITTLE, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from farm.errors import BadInput, BadRecipe, Reason
+from farm.host import pile
 from farm.net import query, sending
 from farm.net.negotiation import Context
 from farm.net.peers import MOST_CONTEXTS
@@ -143,6 +147,36 @@ def test_native_syntaxes_become_each_other(stored: str, target: str) -> None:
     public = [element.tag for element in WHOLE if not element.tag.is_private]
     assert [element.tag for element in back if not element.tag.is_private] == public
     assert all(_same(back[tag].value, WHOLE[tag].value) for tag in public)
+
+
+@pytest.mark.parametrize(
+    ("stored", "target"),
+    [
+        (EXPLICIT_LITTLE, DEFLATED_LITTLE),
+        (IMPLICIT_LITTLE, DEFLATED_LITTLE),
+        (DEFLATED_LITTLE, EXPLICIT_LITTLE),
+        (DEFLATED_LITTLE, IMPLICIT_LITTLE),
+    ],
+)
+def test_what_is_inflated_and_deflated_lies_where_the_limits_say(stored: str, target: str, tmp_path: Path) -> None:
+    """Lost otherwise: one instance would take memory twice over, for each association; or a bomb all there is."""
+    lying: list[Data] = []
+
+    def joined(pieces: Iterable[bytes | memoryview]) -> Data:
+        lying.append(pile.joined(str(tmp_path), pieces))
+        return lying[-1]
+
+    instance, wanted = sending.read(STORED[stored]), contexts(target)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pile, "_KEPT", 0)
+        made = sending.prepared(instance, wanted, limits=part10.Limits(joined=joined))
+        [whole] = lying
+        assert isinstance(whole, mmap.mmap)
+        assert b"".join(made[1]) == b"".join(sending.prepared(instance, wanted)[1])
+    if stored == DEFLATED_LITTLE:
+        with pytest.raises(BadInput) as raised:
+            sending.prepared(instance, wanted, limits=part10.Limits(inflated_bytes=100))
+        assert raised.value.reason is Reason.INFLATES_TOO_FAR
 
 
 def _same(one: object, other: object) -> bool:
