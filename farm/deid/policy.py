@@ -202,7 +202,9 @@ class Policy:
         chosen = {name: columns[name] for name in sorted(self.options) if name in columns}
         for letter in ("C", "K"):
             names = [name for name, wanted in chosen.items() if wanted == letter]
-            if names and (letter == "K" or vr in _CLEANABLE):
+            if names and letter == "C" and vr not in _CLEANABLE:
+                break  # what cannot be cleaned does not stay for being kept by another option
+            if names:
                 return Decision(action=Action(letter), layer=f"option {names[0]}", rule=f"E.1-1 {letter}")
         if code == _REFERENCES and self.unlisted_removed:
             rule = "E.1-1 X/Z/U*: no more than mapped UIDs is left in its items"

@@ -84,7 +84,16 @@ def test_cleaning_wins_over_keeping() -> None:
     assert len(both) > 100
     for tag in both:
         letter = action(tag, policy=Policy(options=frozenset(OPTIONS)))
-        assert letter == ("C" if vr_of(tag) in {"DA", "DT", "TM", "SH", "LO", "SQ"} else "K"), f"{tag:08x}"
+        assert letter in ("C" if vr_of(tag) in {"DA", "DT", "TM", "SH", "LO", "SQ"} else "DX"), f"{tag:08x}"
+
+
+@pytest.mark.parametrize("vr", ["DS", "IS", "OB", "OW", "UI", "UL", "UN"])
+def test_what_cannot_be_cleaned_is_not_kept_instead(vr: str) -> None:
+    """Lost otherwise: a date of the device that is written with another VR would stay, where dates are modified."""
+    policy = Policy(options=frozenset({"retain-device-identity", "retain-longitudinal-modified-dates"}))
+    assert policy.decide(0x00181200, "DA", (), NOWHERE).action is Action.CLEAN  # Date of Last Calibration
+    assert policy.decide(0x00181200, vr, (), NOWHERE).action is Action.REMOVE
+    assert policy.decide(0x00181000, vr, (), NOWHERE).action is Action.KEEP  # Device Serial Number
 
 
 def test_types_decide_compound_codes() -> None:
