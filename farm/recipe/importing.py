@@ -80,7 +80,7 @@ class Draft:
         """Carry over that an attribute is kept, where that leaves no more than the profile does."""
         self.attributes.pop(tag, None)
         decision = rules.mandatory(_BASIC, tag)
-        if decision.layer == "unlisted":
+        if decision.layer == "unlisted" and decision.action is Action.KEEP:
             self.keep.add(tag)
         elif tag in rules.FIXED:
             self.lose(line, tags.named(tag), f"has no rule of its own: {rules.FIXED[tag]}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from string import Formatter
 from typing import Any, Literal
@@ -207,12 +207,12 @@ class Recipe:
     def _settled(cls, whole: dict[str, Any]) -> Recipe:
         dates, uids, subject = whole["dates"], whole["uids"], whole["subject"]
         lowest, highest = dates["range"]
-        policy = rules.policy(whole["policy"])
+        options = set(whole["policy"]["options"])
         if dates["strategy"] == Strategy.REMOVE:  # then none is modified, and none may be said to be
-            policy = replace(policy, options=policy.options - {_MODIFIED})
+            options.discard(_MODIFIED)
         return cls(
             name=whole["name"],
-            policy=policy,
+            policy=rules.policy(whole["policy"] | {"options": options}),
             strategy=dates["strategy"],
             days=int(dates["days"]),
             shift_range=(int(lowest), int(highest)),
@@ -226,7 +226,7 @@ class Recipe:
             quarantine_at_risk=whole["pixels"]["at_risk"] == "quarantine",
             path=_template(whole["output"]["path"]),
             transfer_syntax=whole["output"]["transfer_syntax"],
-            coding=Coding(**whole["coding"]),
+            coding=_coding(whole["coding"]),
         )
 
     def mapped_by(self, dates: Strategy) -> Scheme:
@@ -241,6 +241,13 @@ class Recipe:
             highest=self.shift_range[1],
             anchor=self.anchor,
         )
+
+
+def _coding(given: dict[str, Any]) -> Coding:
+    """Return how pixels are encoded; 2 and 2.0 are one number, else they would be two recipes."""
+    whole = {name: int(given[name]) for name in ("near", "quality", "psnr")}
+    decimal = {name: float(given[name]) for name in ("step", "distance")}
+    return Coding(**given | whole | decimal)
 
 
 def _check_dates(recipe: Recipe, given: object) -> None:

@@ -78,7 +78,7 @@ def _tag(text: str) -> int:
 
 def _check_kept(tag: int) -> None:
     found = mandatory(Policy(unlisted_removed=True, keep=frozenset({tag})), tag)
-    if found.layer not in {"keep-list", "unlisted"}:
+    if found.layer not in {"keep-list", "unlisted"} or found.action is not Action.KEEP:
         hint = f"the keep-list is for attributes without a row in E.1-1; here holds {found.rule}"
         raise refusal(f"policy.keep: {tags.named(tag)}", hint)
 

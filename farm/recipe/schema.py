@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import resources
+from math import isnan
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -79,7 +80,12 @@ def _keys(part: dict[str, Any], place: str) -> Iterator[str]:
 
 
 def _check_keys(given: object, part: dict[str, Any], place: str) -> None:
-    """Refuse a key that does not exist, and text that a terminal or a path could not carry."""
+    """Refuse a key that does not exist, text that a terminal or a path could not carry, and what is no number.
+
+    NaN is neither too small nor too great for a schema.
+    """
+    if isinstance(given, float) and isnan(given):
+        raise refusal(place, "must be a number")
     if isinstance(given, str) and not given.isprintable():
         raise refusal(place, "must hold no control characters")
     if isinstance(given, list):

@@ -27,7 +27,7 @@ _MODIFIED, _FULL = "retain-longitudinal-modified-dates", "retain-longitudinal-fu
 _STRATEGIES = {
     "subject": "Each subject has a shift in whole days, derived from the project key, from {low} to {high} days.",
     "weeks": "Each subject has a shift in whole weeks, derived from the project key, from {low} to {high} days.",
-    "fixed": "The dates of all subjects are shifted by {days} days.",
+    "fixed": "The dates of all subjects are shifted by one number of whole days, which would undo it and is not told.",
     "anchor": "Each subject's dates are shifted by whole days so that the first study met falls on {anchor}.",
     "crosswalk": "Each subject's dates are shifted by the days that an imported table gives.",
     "random": "Each subject has a shift in whole days, drawn at random and kept, from {low} to {high} days.",
@@ -237,7 +237,7 @@ def _dates(recipe: Recipe) -> str:
     if not recipe.policy.has(_MODIFIED):
         return "removed, emptied or replaced by dummy values."
     low, high = recipe.shift_range
-    told = _STRATEGIES[recipe.strategy].format(low=low, high=high, days=recipe.days, anchor=recipe.anchor)
+    told = _STRATEGIES[recipe.strategy].format(low=low, high=high, anchor=recipe.anchor)
     if recipe.strategy == "remove":
         return told
     return f"{told} {_UNREADABLE}" if recipe.strategy in {"month", "year"} else f"{told} {_SHIFTED} {_UNREADABLE}"

@@ -76,6 +76,7 @@ def test_an_unknown_key_is_refused_with_the_nearest(given: object, place: str, n
         ({"policy": {"keep": ["ConvolutionKernle"]}}, "policy.keep[0]: ConvolutionKernle is no attribute; did you"),
         ({"policy": {"keep": ["PatientName"]}}, "policy.keep: PatientName: the keep-list is for attributes without"),
         ({"policy": {"keep": ["(0009,1001)"]}}, "policy.keep: (0009,1001)"),
+        ({"policy": {"keep": ["VolumeFrameOfReferenceUID"]}}, "policy.keep: VolumeFrameOfReferenceUID"),
         ({"policy": {"attributes": {"PatientNmae": "X"}}}, "did you mean PatientName?"),
         ({"policy": {"attributes": {"StudyID": "Q"}}}, "policy.attributes.StudyID: must be one of"),
         ({"policy": {"attributes": {"StudyID": "X", "00200010": "Z"}}}, "under another spelling"),
@@ -87,6 +88,8 @@ def test_an_unknown_key_is_refused_with_the_nearest(given: object, place: str, n
         ({"dates": {"days": True}}, "dates.days: must be a whole number"),
         ({"dates": {"days": 10**9}}, "dates.days: must be from -36500 to 36500"),
         ({"dates": {"strategy": "fixed"}}, "dates.days: a shift of 0 days is none"),
+        ({"dates": {"days": float("nan")}}, "dates.days: must be a number"),
+        ({"coding": {"step": float("nan")}}, "coding.step: must be a number"),
         ({"dates": {"range": [1]}}, "dates.range: must be a list of two numbers"),
         ({"dates": {"range": [0, 0]}}, "dates.range: holds no shift"),
         ({"dates": {"strategy": "weeks", "range": [1, 6]}}, "dates.range: holds no shift"),
@@ -204,6 +207,11 @@ def test_whole_numbers_are_written_one_way() -> None:
     """Lost otherwise: 30 and 30.0 would be two recipes, and shut each other's destinations."""
     one, other = (Recipe.from_dict({"$extends": "research", "dates": {"days": days}}) for days in (30, 30.0))
     assert one.digest == other.digest
+    numbers = {"near": 3, "quality": 80, "psnr": 50, "distance": 2}
+    decimal = {name: float(number) for name, number in numbers.items()}
+    one, other = (Recipe.from_dict({"coding": coding}) for coding in (numbers, decimal))
+    assert one.digest == other.digest
+    assert isinstance(other.wanted.options.near, int)
 
 
 def test_the_digest_covers_every_key_but_the_name() -> None:
@@ -341,6 +349,12 @@ def test_how_dates_move_is_not_said_in_vain(given: dict[str, object]) -> None:
     assert Recipe.from_dict(given | {"dates": {"strategy": "remove"}}).scheme.shifts is False
     settled = Recipe.from_dict({"$extends": "strict"}).to_dict()
     assert Recipe.from_dict(settled).to_dict() == settled
+
+
+def test_what_is_removed_is_not_cleaned_by_a_rule() -> None:
+    """Lost otherwise: a recipe would be taken, and each worker refuse it as it reads it again."""
+    given = {"$extends": "research", "dates": {"strategy": "remove"}, "policy": {"attributes": {"StudyDate": "C"}}}
+    assert "policy.attributes.StudyDate: C leaves more than Z" in refused(given)
 
 
 def test_without_modified_dates_no_shift_is_asked_for() -> None:

@@ -78,11 +78,14 @@ def test_what_is_switched_off_is_told_where_the_profile_changes_it() -> None:
 def test_unspecified_elements_become_unlisted_and_the_keep_list() -> None:
     """Lost otherwise: CTP's strictest rule would become the loosest."""
     recipe, lost = script(
-        '<r en="T" t="unspecifiedelements"/>', element("00181210", "@keep()"), element("00280010", "@keep()")
+        '<r en="T" t="unspecifiedelements"/>',
+        element("00181210", "@keep()"),
+        element("00280010", "@keep()"),
+        element("00209312", "@keep()"),  # Volume Frame of Reference UID
     )
     assert recipe.policy.unlisted_removed
     assert recipe.policy.keep == {KERNEL}
-    assert list(lost) == [2]
+    assert list(lost) == [2, 5]
 
 
 @pytest.mark.parametrize(

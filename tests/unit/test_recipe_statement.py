@@ -49,9 +49,10 @@ def test_dates_are_told_as_they_are_marked(options: list[str], modified: str) ->
 @pytest.mark.parametrize("strategy", ["subject", "weeks", "fixed", "anchor", "random", "month", "year", "remove"])
 def test_every_strategy_is_described(strategy: str) -> None:
     """Lost otherwise: E.3.6's shall, that the manner of date modification is described, would not be met."""
-    given = {"$extends": "research", "dates": {"strategy": strategy, "days": 30, "range": [-500, -30]}}
+    given = {"$extends": "research", "dates": {"strategy": strategy, "days": 4711, "range": [-500, -30]}}
     told = next(line for line in statement(Recipe.from_dict(given)).splitlines() if line.startswith("- Dates (E.3.6)"))
     assert "{" not in told
+    assert "4711" not in told  # a statement is handed on with the data, whose dates it would give back
     assert len(told) > 30
 
 
