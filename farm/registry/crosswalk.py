@@ -151,8 +151,12 @@ class Crosswalk:
         for line in page:
             subject = line.subject
             owner = owners.setdefault(subject.pseudonym, subject.original)
-            if first.setdefault(subject.original, subject) != subject or owner != subject.original:
+            said = first.setdefault(subject.original, subject)
+            shifts = {said.date_shift_days, subject.date_shift_days} - {0}
+            if said.pseudonym != subject.pseudonym or len(shifts) > 1 or owner != subject.original:
                 raise _contradiction(line)
+            if not said.date_shift_days:
+                first[subject.original] = subject
         values: dict[str, Any] = {"project_id": self._project_id, **self._seals.subject_rows(first.values())}
         values |= {"uid_keys": [], "news": [], "uid_seals": []}
         new = int(self._db.value("record", values))

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from farm.registry.vault import Vault
 
 _QUERIES: Final = load_queries("farm.registry")
+_NONE_SUCH: Final = ""
+"""What the audit, which is not sealed, says of a name that was never given out: it may be a Patient ID, by mistake."""
 
 
 def is_begun(conn: psycopg.Connection, project: str) -> bool:
@@ -205,16 +207,17 @@ class Registry:
 
     def original_uid(self, project_id: int, new_uid: str, *, actor: str, why: str) -> str | None:
         """Return the original of a new UID, None where there is none."""
-        self.note(project_id, actor, "uids look-up", {"uid": new_uid, "why": why})
         number = number_of(self._root(project_id), new_uid)
-        if number is None:
-            return None
-        return self._original("sealed_uid", "uids", {"project_id": project_id, "new": UUID(int=number)})
+        values = {"project_id": project_id, "new": None if number is None else UUID(int=number)}
+        rows = self._db.rows("sealed_uid", values)
+        self.note(project_id, actor, "uids look-up", {"uid": new_uid if rows else _NONE_SUCH, "why": why})
+        return self._opened("uids", rows)
 
     def original_subject(self, project_id: int, pseudonym: str, *, actor: str, why: str) -> str | None:
         """Return the subject that a pseudonym stands for, None where there is none."""
-        self.note(project_id, actor, "subjects look-up", {"subject": pseudonym, "why": why})
-        return self._original("sealed_subject", "subjects", {"project_id": project_id, "pseudonym": pseudonym})
+        rows = self._db.rows("sealed_subject", {"project_id": project_id, "pseudonym": pseudonym})
+        self.note(project_id, actor, "subjects look-up", {"subject": pseudonym if rows else _NONE_SUCH, "why": why})
+        return self._opened("subjects", rows)
 
     def note(self, project_id: int, actor: str, action: str, fields: dict[str, str | int]) -> None:
         """Write a line of the audit, durably; its fields never identify."""
@@ -225,7 +228,7 @@ class Registry:
     def _note(self, project_id: int, actor: str, action: str, fields: dict[str, str | int]) -> None:
         self._db.run("audit", {"project_id": project_id, "actor": actor, "action": action, "fields": Jsonb(fields)})
 
-    def _original(self, query: str, table: str, values: dict[str, Any]) -> str | None:
-        for key, sealed in self._db.rows(query, values):
+    def _opened(self, table: str, rows: Iterable[tuple[bytes, bytes]]) -> str | None:
+        for key, sealed in rows:
             return self._seals.original(table, key, sealed)
         return None

@@ -8,7 +8,7 @@ remembered for as long as the connection lives, so the UIDs that a whole study s
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from farm.deid.dates import Strategy, anchor_shift, pick_shift
@@ -73,6 +73,17 @@ def standing(database: Database, values: Mapping[str, Any]) -> dict[bytes, tuple
     return read() if lacking else rows
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Rows by key: the number of each new UID, and the pseudonym and sealed shift of each subject.
+
+    Apart, since a file may hold a UID that is written as a subject is, and both then have one key.
+    """
+
+    uids: dict[bytes, UUID] = field(default_factory=dict)
+    subjects: dict[bytes, tuple[str, bytes]] = field(default_factory=dict)
+
+
 class Resolver:
     """Asks for what the recipes of one connection need."""
 
@@ -92,7 +103,7 @@ class Resolver:
         open_subjects: list[MappedSubject] = []
         if scheme.subjects_in_registry:
             open_subjects = [proposal for proposal in proposed.values() if self._is_open(project_id, scheme, proposal)]
-        found = self._ask(project_id, scheme, asked, open_subjects) if asked or open_subjects else {}
+        found = self._ask(project_id, scheme, asked, open_subjects) if asked or open_subjects else _Found()
         uids = self._uids(project_id, scheme, originals, found)
         self._remembered.keep_uids(project_id, uids.items() if scheme.uids is Uids.RECORDED else ())
         subjects = self._subjects(project_id, scheme, proposed, found)
@@ -124,10 +135,8 @@ class Resolver:
             proposed[original] = subject
         return proposed
 
-    def _ask(
-        self, project_id: int, scheme: Scheme, uids: list[str], subjects: list[MappedSubject]
-    ) -> dict[bytes, UUID | tuple[str, bytes]]:
-        """Return the number or the (pseudonym, sealed shift) of each row, by key."""
+    def _ask(self, project_id: int, scheme: Scheme, uids: list[str], subjects: list[MappedSubject]) -> _Found:
+        """Return the rows of what is asked for."""
         material = memoryview(os.urandom(_MATERIAL * len(uids)))
         drawn = [number(scheme.root, bytes(material[at : at + _MATERIAL])) for at in range(0, len(material), _MATERIAL)]
         values: dict[str, Any] = {
@@ -137,28 +146,28 @@ class Resolver:
             **self._seals.uid_rows(zip(uids, drawn, strict=True)),
             **self._seals.subject_rows(subjects),
         }
-        found: dict[bytes, UUID | tuple[str, bytes]] = {}
+        found = _Found()
         for key, new, pseudonym, shift in self._db.rows("resolve", values):
-            found[key] = new if pseudonym is None else (pseudonym, shift)
-        return found | self._late(values, found)
+            if pseudonym is None:
+                found.uids[key] = new
+            else:
+                found.subjects[key] = pseudonym, shift
+        self._add_late(values, found)
+        return found
 
-    def _late(self, values: dict[str, Any], found: Mapping[bytes, Any]) -> dict[bytes, UUID | tuple[str, bytes]]:
-        """Return the rows that were written while the statement ran, and those that had no shift yet."""
-        late: dict[bytes, UUID | tuple[str, bytes]] = {}
-        if any(key not in found for key in values["uid_keys"]):
-            late |= dict(self._db.rows("uids_now", values))
-            if any(key not in found and key not in late for key in values["uid_keys"]):
+    def _add_late(self, values: dict[str, Any], found: _Found) -> None:
+        """Add the rows that were written while the statement ran, and those that had no shift yet."""
+        if any(key not in found.uids for key in values["uid_keys"]):
+            found.uids.update(self._db.rows("uids_now", values))
+            if any(key not in found.uids for key in values["uid_keys"]):
                 raise BadRecipe(Reason.MAPPING_MISMATCH, "a new UID was given to another original before")
-        proposed = zip(values["subject_keys"], values["shifts"], strict=True)
-        if any(key not in found or (shift and not found[key][1]) for key, shift in proposed):
-            late |= standing(self._db, values)
-            if values["may_add"] and any(key not in found and key not in late for key in values["subject_keys"]):
+        known, proposed = found.subjects, zip(values["subject_keys"], values["shifts"], strict=True)
+        if any(key not in known or (shift and not known[key][1]) for key, shift in proposed):
+            known.update(standing(self._db, values))
+            if values["may_add"] and any(key not in known for key in values["subject_keys"]):
                 raise BadRecipe(Reason.MAPPING_MISMATCH, "a pseudonym was given to another subject before")
-        return late
 
-    def _uids(
-        self, project_id: int, scheme: Scheme, originals: Iterable[str], found: Mapping[bytes, Any]
-    ) -> dict[str, str]:
+    def _uids(self, project_id: int, scheme: Scheme, originals: Iterable[str], found: _Found) -> dict[str, str]:
         """Return the new UID of each original."""
         if scheme.uids is Uids.KEYED:
             key, root = self._project_key, scheme.root
@@ -166,11 +175,11 @@ class Resolver:
         uids = {}
         for uid in originals:
             known = self._remembered.uids.get((project_id, uid))
-            uids[uid] = known or f"{scheme.root}.{found[self._seals.key(uid)].int}"
+            uids[uid] = known or f"{scheme.root}.{found.uids[self._seals.key(uid)].int}"
         return uids
 
     def _subjects(
-        self, project_id: int, scheme: Scheme, proposed: Mapping[str, MappedSubject], found: Mapping[bytes, Any]
+        self, project_id: int, scheme: Scheme, proposed: Mapping[str, MappedSubject], found: _Found
     ) -> dict[str, MappedSubject | None]:
         """Return what stands for each subject; None: nothing may."""
         if not scheme.subjects_in_registry:
@@ -178,8 +187,8 @@ class Resolver:
         subjects: dict[str, MappedSubject | None] = {}
         for original in proposed:
             key = self._seals.key(original)
-            if key in found:
-                pseudonym, sealed = found[key]
+            if key in found.subjects:
+                pseudonym, sealed = found.subjects[key]
                 shift = self._seals.shift(key, sealed)
                 subjects[original] = MappedSubject(original=original, pseudonym=pseudonym, date_shift_days=shift)
             else:

@@ -73,8 +73,27 @@ def test_the_way_back(registry: Registry) -> None:
 def test_every_look_up_is_audited(registry: Registry, ledger_connection: psycopg.Connection) -> None:
     """Someone could look up patients without a trace."""
     project = registry.open_project("trial")
-    registry.original_subject(project, "nobody", actor="eve", why="curiosity")
-    assert _audit(ledger_connection)[-1] == ("eve", "subjects look-up", {"subject": "nobody", "why": "curiosity"})
+    registry.record(project, [mapped(1)])
+    pseudonym, (_, new) = mapped(1).subject.pseudonym, mapped(1).uids[0]
+    registry.original_subject(project, pseudonym, actor="eve", why="curiosity")
+    registry.original_uid(project, new, actor="eve", why="more")
+    noted = [{"subject": pseudonym, "why": "curiosity"}, {"uid": new, "why": "more"}]
+    assert _audit(ledger_connection)[-2:] == [
+        ("eve", "subjects look-up", noted[0]),
+        ("eve", "uids look-up", noted[1]),
+    ]
+
+
+@pytest.mark.parametrize("name", ["MRN4711", "1.2.840.113619.2.4711", "2.25.4711"])
+def test_what_is_looked_up_by_mistake_is_not_kept(
+    registry: Registry, ledger_connection: psycopg.Connection, name: str
+) -> None:
+    """A Patient ID typed for a pseudonym would stand for good in a table that is neither sealed nor ever changed."""
+    project = registry.open_project("trial")
+    assert registry.original_subject(project, name, actor="ada", why="recall") is None
+    assert registry.original_uid(project, name, actor="ada", why="recall") is None
+    noted = [fields for _, action, fields in _audit(ledger_connection) if action.endswith("look-up")]
+    assert noted == [{"subject": "", "why": "recall"}, {"uid": "", "why": "recall"}]
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,15 @@ def test_rows_are_looked_up_by_their_key(registry: Registry, ledger_connection: 
     assert all(re.search(r"project_id = .* AND \(key = ", condition) for condition in conditions)
 
 
+def test_a_uid_written_as_a_subject_is_told_from_it(registry: Registry) -> None:
+    """Lost otherwise: one file with a UID that is none would fail its whole parcel, by a fault of the farm's own."""
+    scheme = Scheme(uids=Uids.RECORDED, pseudonyms=Pseudonyms.NUMBER)
+    project, odd = registry.open_project("trial", scheme=scheme), person(4711)
+    table = registry.resolve(project, scheme, [needs("1.2.3", odd, subject=odd)])
+    assert table.uid(odd.encode()).startswith(b"2.25.")
+    assert table.subject(odd).pseudonym == "PRJ-000001"
+
+
 def test_an_instance_comes_out_by_the_table(registry: Registry) -> None:
     """Lost otherwise: what the survey asked for would not be what the work asks for, or not reach the output."""
     scheme = Scheme(uids=Uids.RECORDED, root=ROOT, pseudonyms=Pseudonyms.NUMBER)
@@ -296,8 +305,13 @@ def test_a_crosswalk_again(registry: Registry) -> None:
     assert crosswalk(registry, project, many) == (2500, 2500)
     assert crosswalk(registry, project, many + "990000,S-990000,1\n990000,S-990000,1\n") == (2502, 1)
     assert crosswalk(registry, project, "000001,S-1\n") == (1, 0)
+    for first in (990001, 991201):  # a line without a shift says nothing of it, whatever is between it and another
+        between = "".join(f"{first + n},S-{first + n}\n" for n in range(1, first - 990000))
+        twice = f"{first},S-{first}\n{between}{first},S-{first},-5\n{first},S-{first}\n"
+        crosswalk(registry, project, twice)
+        assert registry.resolve(project, CROSSWALK, [needs(subject=person(first))]).subject(person(first))
     exported = list(registry.export(project, actor="ada", why="check"))
-    assert len(exported) == 2501
+    assert len(exported) == 2501 + 1 + 1201
     assert MappedSubject(original=person(77), pseudonym="S-77", date_shift_days=77) in exported
 
 
