@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from farm.errors import Unavailable, place_of
 from farm.net import commitment, committing, negotiation
-from farm.net.admission import Rule, admitted, fingerprint
+from farm.net.admission import Rule, admitted, fingerprint, plain_of
 from farm.net.association import (
     Aborted,
     Association,
@@ -149,7 +149,7 @@ class Acceptor(asyncio.BufferedProtocol):
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a listener makes no others
         self._transport = transport
         self._quick = prompt(transport)
-        self.address = str((transport.get_extra_info("peername") or ("",))[0])
+        self.address = plain_of(str((transport.get_extra_info("peername") or ("",))[0]))
         self._core.transport_open()
         self._desk.opened(self)
 

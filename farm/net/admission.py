@@ -76,6 +76,14 @@ def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return getattr(plain, "ipv4_mapped", None) or plain
 
 
+def plain_of(address: str) -> str:
+    """Return a peer's address as people write it, so that one of IPv4 is the same on a socket of IPv6."""
+    try:
+        return str(_plain(address))
+    except ValueError:  # the transport has gone meanwhile
+        return address
+
+
 def admitted(rules: tuple[Rule, ...], title: str, address: str, certificate: str) -> bool:
     """Tell whether any rule lets a peer in, or there is none."""
     return not rules or any(rule.admits(title, address, certificate) for rule in rules)

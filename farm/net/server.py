@@ -226,11 +226,16 @@ class Server:
 
 
 def listen(host: str, port: int, *, backlog: int = 512) -> socket.socket:
-    """Return a listening socket; raise `OSError` where the address cannot be had. Port 0: any free one."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    """Return a listening socket; raise `OSError` where the address cannot be had. Port 0: any free one.
+
+    An empty `host` is every address of this machine: those of IPv4, and those of IPv6 where it speaks that.
+    """
+    is_every = not host and socket.has_dualstack_ipv6()
+    sock = socket.socket(socket.AF_INET6 if is_every or ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_every:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         sock.bind((host, port))
         sock.listen(backlog)
     except BaseException:

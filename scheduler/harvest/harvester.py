@@ -225,7 +225,7 @@ class Harvester:
             yield
             return
         stop = asyncio.Event()
-        with closing(listener("0.0.0.0", self._pacs.move_port)) as listening:  # noqa: S104 - the PACS is elsewhere
+        with closing(listener("", self._pacs.move_port)) as listening:  # the PACS is elsewhere, by IPv4 or IPv6
             task = asyncio.create_task(receivers.serve(listening, self._retriever.senders, stop))
             try:
                 yield

@@ -45,6 +45,8 @@ ONE = Study(number=1, accession="A1", patient="P1", sizes=(3, 2))
 FOREIGN = Study(number=99, patient="STRANGER", sizes=(1,))
 WHOLE = [f"1,{ONE.uid},"]
 RATE, BURST = 0.5, 4.0
+NODE2 = "::1" if Path("/proc/net/if_inet6").exists() else "127.0.0.1"
+"""Where another node of the PACS is; its first one is at an address of IPv4."""
 
 
 def moving(harvests: Harvests, pacs: Scripted, **facts: object) -> tuple[Pacs, int]:
@@ -312,7 +314,9 @@ def test_what_is_nearline_is_asked_for_again(harvests: Harvests, availability: s
 
 
 async def _brought(port: int, calling: str) -> int:
-    peer = Peer(host="127.0.0.1", port=port, ae_title="FARMMOVE", calling_ae_title=calling)
+    peer = Peer(
+        host=NODE2 if calling == "NODE2" else "127.0.0.1", port=port, ae_title="FARMMOVE", calling_ae_title=calling
+    )
     proposal = Proposal(sop_class=MRImageStorage, transfer_syntaxes=(ExplicitVRLittleEndian,))
     try:
         async with connect(peer, [proposal]) as client:
@@ -337,7 +341,7 @@ def _brought_for(port: int, originator: str, message_id: int) -> int:
     [
         pytest.param({}, "EVIL", -1, id="another title"),
         pytest.param({"move_from": ["SCRIPTED@10.0.0.0/8"]}, "SCRIPTED", -1, id="another address"),
-        pytest.param({"move_from": ["NODE2@127.0.0.1", "SCRIPTED"]}, "NODE2", SUCCESS, id="named"),
+        pytest.param({"move_from": [f"NODE2@{NODE2}", "SCRIPTED"]}, "NODE2", SUCCESS, id="named, by IPv6 if it can"),
         pytest.param({}, ("OTHER", 1), OUT_OF_RESOURCES, id="another originator"),
         pytest.param({}, ("FARM", 60_000), OUT_OF_RESOURCES, id="another request"),
     ],
