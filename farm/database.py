@@ -16,7 +16,7 @@ import re
 from contextlib import contextmanager
 from functools import partial
 from importlib import resources
-from math import ceil
+from math import ceil, isfinite
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, LiteralString, TypeVar, cast
 
@@ -102,7 +102,8 @@ def connect(url: str, *, deadline: Deadline | float | None = None) -> psycopg.Co
     """Return a connection in autocommit; raise `Unavailable` when the server does not answer.
 
     With a `deadline`, in seconds, each statement that takes longer is `Unavailable` and ends the connection. What it
-    did is then in doubt: a server that hung may carry it out as soon as it goes on.
+    did is then in doubt: a server that hung may carry it out as soon as it goes on. One that is infinite for now lets
+    a statement take any time, until it is not.
     """
     with _told("connect"):
         facts: dict[str, Any] = _ALIVE | conninfo_to_dict(url)
@@ -112,11 +113,12 @@ def connect(url: str, *, deadline: Deadline | float | None = None) -> psycopg.Co
         else:
             limit = deadline if callable(deadline) else partial(float, deadline)
             seconds = limit()
-            facts["connect_timeout"] = min(ceil(seconds), _CONNECT_SECONDS)
+            facts["connect_timeout"] = ceil(min(seconds, _CONNECT_SECONDS))
             conn = _Timed.connect(**facts, autocommit=True)
             conn.limit = limit
             # The server too has to give up what it is at, or waits for: nobody would take the answer.
-            planning = f"{_PLANNING}; SET statement_timeout = {ceil(seconds * 1000)}".encode()
+            given_up = f"; SET statement_timeout = {ceil(seconds * 1000)}" if isfinite(seconds) else ""
+            planning = f"{_PLANNING}{given_up}".encode()
         try:
             conn.execute(planning)
         except BaseException:

@@ -23,7 +23,7 @@ from farm.sources import FolderSource
 from farm.stores import LocalStore, Owner
 from scheduler.crawl import Crawl, CrawlThread
 from scheduler.feeder import Feeder
-from scheduler.patience import Patience
+from scheduler.patience import Haste, Patience
 from scheduler.routing import Router
 from scheduler.servers import Servers
 from scheduler.worker_group import WorkerGroup
@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 _TICK = 0.1
 _MEND_EVERY = 1.0
 _HALTED = frozenset({"paused", "stopped"})
+_KEPT = "The database does not answer. What was acknowledged or done is safe; the same command goes on with the rest."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +80,12 @@ def run_folder(  # noqa: PLR0913 - an order, and how to talk to whoever gave it
     """De-identify a folder (or one file) into another; return when all is at its end, or with what kept it from that.
 
     Setting `stop` drains: parcels in hand are finished, the rest waits for the same command to be given again. Raise
-    `BadRecipe` for an order that cannot be carried out and `Unavailable` where a server does not start.
+    `BadRecipe` for an order that cannot be carried out and `Unavailable` where a server does not start, or the database
+    does not answer any more.
     """
     check_apart(source, destination)
     opened = FolderSource(source)
-    with desk_of(settings) as (desk, servers):
+    with desk_of(settings, stop) as (desk, servers):
         run = open_run(desk, source, destination, recipe)
         crawl = Crawl(opened, desk.sealer, run.source_key, run.id, Router.of(settings, recipe.wanted.syntax))
         intake = CrawlThread(crawl, desk.session(settings.patience_seconds))
@@ -92,8 +94,12 @@ def run_folder(  # noqa: PLR0913 - an order, and how to talk to whoever gave it
 
 
 @contextmanager
-def desk_of(settings: Settings, deadline: Deadline | None = None) -> Iterator[tuple[Desk, Servers]]:
-    """Start the servers that the settings do not name, and give the keys with the settings that name them all."""
+def desk_of(settings: Settings, stop: threading.Event | None = None) -> Iterator[tuple[Desk, Servers]]:
+    """Start the servers that the settings do not name, and give the keys with the settings that name them all.
+
+    `stop` is what a person sets by Ctrl-C: then nothing of this desk waits for a database that does not answer.
+    """
+    haste = None if stop is None else Haste(stop, settings.ledger_patience_seconds)
     with ExitStack() as stack:
         servers = Servers(settings)
         stack.callback(servers.stop)
@@ -101,7 +107,7 @@ def desk_of(settings: Settings, deadline: Deadline | None = None) -> Iterator[tu
         settings = replace(settings, database_url=database_url, broker_url=broker_url)
         key = ProjectKey(load_or_create(settings.project_key_path, "project").secret)
         vault = Vault(load_or_create(settings.vault_key_path, "vault").secret)
-        yield Desk(settings=settings, key=key, vault=vault, deadline=deadline), servers
+        yield Desk(settings=settings, key=key, vault=vault, haste=haste), servers
 
 
 def check_apart(source: Path, destination: Path) -> None:
@@ -118,7 +124,7 @@ class Desk:
     settings: Settings
     key: ProjectKey
     vault: Vault
-    deadline: Deadline | None = None
+    haste: Haste | None = None
 
     @property
     def sealer(self) -> Sealer:
@@ -127,14 +133,22 @@ class Desk:
 
     def session(self, patience: float = 0, deadline: Deadline | float | None = None) -> Session:
         """Return a connection to be; a statement may take as long as the desk says, if nothing else is said."""
+        haste = self.haste
         return Session(
             self.settings.database_url,
             self.vault,
             self.key,
             max_attempts=self.settings.max_attempts,
-            patience=patience,
-            deadline=deadline or self.deadline,
+            patience=patience if haste is None else haste.patience(patience),
+            deadline=deadline or haste,
         )
+
+    def migrate(self) -> None:
+        """Bring the schema up to date, however long that takes, unless the program is asked to end."""
+        deadline = None if self.haste is None else self.haste.unless_asked
+        with connect(self.settings.database_url, deadline=deadline) as connection:
+            for package in ("farm.registry", "farm.ledger"):
+                migrate(connection, package)
 
 
 def open_run(desk: Desk, source: Path, destination: Path, recipe: Recipe) -> Run:
@@ -143,9 +157,7 @@ def open_run(desk: Desk, source: Path, destination: Path, recipe: Recipe) -> Run
     The run comes last: an order that cannot be carried out leaves none behind.
     """
     settings, sealer = desk.settings, desk.sealer
-    with connect(settings.database_url) as connection:
-        for package in ("farm.registry", "farm.ledger"):
-            migrate(connection, package)
+    desk.migrate()
     origin = sealer.source(os.fsencode(source.resolve()))
     target = sealer.destination(os.fsencode(destination.resolve()))
     with closing(desk.session()) as session:
@@ -186,6 +198,17 @@ def _open_store(store: LocalStore, owner: Owner, released: int, stale: float) ->
         log.info("%d temporary instances of killed workers were removed", swept)
 
 
+@contextmanager
+def _telling_what_is_kept() -> Iterator[None]:
+    """Say of a database that does not answer that nothing is lost by it."""
+    try:
+        yield
+    except Unavailable as error:
+        if error.reason is not Reason.DATABASE_AWAY:
+            raise
+        raise Unavailable(error.reason, _KEPT) from None
+
+
 class Campaign:
     """The loop around one run: bring in, feed, recover, and watch over servers and worker."""
 
@@ -205,6 +228,7 @@ class Campaign:
         self._mended = 0.0
         self._away: Reason | None = None
 
+    @_telling_what_is_kept()
     def run(self, on_progress: Callable[[Progress], None], stop: threading.Event) -> Summary:
         """Work until the intake is over, the run halted, `stop` set or patience at its end; return how it stands."""
         self._session.call(lambda tables: tables.ledger.recall(self._run.id))

@@ -1,11 +1,13 @@
-"""When a run in the foreground stops waiting for something that is away, or does not answer."""
+"""When a program in the foreground stops waiting for something that is away, or does not answer."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
 
     from farm.errors import Reason
 
@@ -34,7 +36,10 @@ class Patience:
 
 
 class Haste:
-    """How many seconds a statement may take: ample, and few once the program has been asked to end."""
+    """How many seconds a statement may take: ample, and few once the program has been asked to end.
+
+    Every connection of a program has to know of it, or Ctrl-C waits for ever where the database hangs.
+    """
 
     def __init__(self, stop: threading.Event, seconds: float) -> None:
         """Take what is set when the program is to end, and what a statement may take then."""
@@ -43,3 +48,11 @@ class Haste:
     def __call__(self) -> float:
         """Tell how long that is now, also for a statement that is under way."""
         return self._seconds if self._stop.is_set() else max(_STATEMENT, self._seconds)
+
+    def unless_asked(self) -> float:
+        """Tell it of a statement that may take hours, as a migration does."""
+        return self._seconds if self._stop.is_set() else math.inf
+
+    def patience(self, seconds: float) -> Callable[[], float]:
+        """Return what tells for how long to try again: so many seconds, and no more once it has been asked to end."""
+        return lambda: 0.0 if self._stop.is_set() else seconds

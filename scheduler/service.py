@@ -11,7 +11,6 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from farm.database import connect, migrate
 from farm.errors import BadRecipe, Reason, Unavailable
 from farm.queue import Publisher, make_app
 from scheduler.feeder import Feeder
@@ -38,9 +37,7 @@ class Service:
         """Take settings whose servers answer; bring the schema up to date and open the project."""
         self._settings = desk.settings
         self._servers = servers
-        with connect(self._settings.database_url) as connection:
-            for package in ("farm.registry", "farm.ledger"):
-                migrate(connection, package)
+        desk.migrate()
         self._session = desk.session()
         self._session.call(lambda tables: tables.registry.open_project(self._settings.project))
         self._is_ours: dict[int, bool] = {}

@@ -7,7 +7,7 @@ import logging
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,12 @@ import psutil
 import pytest
 
 from farm.cli.main import status
+from farm.embedded import Stack
+from farm.settings import Settings
 from scheduler.worker_process import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from farm.settings import Settings
 
 PROGRAM = (sys.executable, "-P", "-m", "farm.cli")
 
@@ -77,6 +77,21 @@ def farm(cli: Cli, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Cli:
     for name, value in environment(settings).items():
         monkeypatch.setenv(name, value)
     return cli
+
+
+@pytest.fixture
+def servers(home: Path) -> Stack:
+    """Return servers that this test may kill."""
+    return Stack(Settings(home=home)).start()
+
+
+@pytest.fixture
+def apart(servers: Stack, cli: Cli, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:  # noqa: ARG001 - `cli` cleans the environment before
+    """Return settings for these servers, which are in the environment too."""
+    settings = replace(settings, database_url=servers.database_url, broker_url=servers.broker_url)
+    for name, value in environment(settings).items():
+        monkeypatch.setenv(name, value)
+    return settings
 
 
 class Starter:

@@ -26,12 +26,9 @@ from farm.cli.kept_up import LOCK, Facts, whoever_is_up
 from farm.cli.keys import make_keys
 from farm.cli.options import json_option, settings_with
 from farm.cli.statuses import Status
-from farm.deid.keys import ProjectKey
 from farm.embedded import Stack
 from farm.embedded.server import locked, open_lock
-from farm.registry import Vault, load_or_create
-from scheduler.campaign import Desk
-from scheduler.servers import Servers
+from scheduler.campaign import desk_of
 from scheduler.service import Service
 from scheduler.worker_process import environment
 
@@ -99,20 +96,17 @@ def _in_foreground(settings: Settings, *, as_json: bool) -> Status:
                 screen.emit({"coming_up": True})
             return Status.DONE
         os.ftruncate(lock, 0)
-        servers = Servers(settings)
-        stack.callback(servers.stop)
-        database_url, broker_url = servers.start()
-        shown = settings.to_dict()
-        settings = replace(settings, database_url=database_url, broker_url=broker_url)
-        service = Service(_desk(settings), servers)
+        desk, servers = stack.enter_context(desk_of(settings, stop))
+        shown, found = settings.to_dict(), desk.settings
+        service = Service(desk, servers)
         stack.callback(service.close)
-        flower = Flower(settings) if is_installed() else None
+        flower = Flower(found) if is_installed() else None
         if flower:
             stack.callback(flower.stop)
         facts = Facts(
             pid=os.getpid(),
-            database_url=str(shown["database_url"]) or database_url,
-            broker_url=str(shown["broker_url"]) or broker_url,
+            database_url=str(shown["database_url"]) or found.database_url,
+            broker_url=str(shown["broker_url"]) or found.broker_url,
             flower_url=flower.url if flower else None,
         )
         os.pwrite(lock, json.dumps(asdict(facts)).encode(), 0)
@@ -161,14 +155,6 @@ def _announce(facts: Facts, title: str, *, as_json: bool) -> None:
     rows.append(("Flower", facts.flower_url or "not installed (it comes with the extra `embedded`)"))
     rows.append(("Look at", "farm status"))
     screen.tell_rows(("", ""), rows)
-
-
-def _desk(settings: Settings) -> Desk:
-    return Desk(
-        settings=settings,
-        key=ProjectKey(load_or_create(settings.project_key_path, "project").secret),
-        vault=Vault(load_or_create(settings.vault_key_path, "vault").secret),
-    )
 
 
 def _is_gone(home: Path) -> bool:

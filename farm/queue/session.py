@@ -2,13 +2,15 @@
 
 While the database is away there is nothing better to do than to wait for it, for as long as the caller has patience. A
 worker has as much as its lease: when the database comes back in time, the parcel goes on as if nothing had happened.
-Where somebody waits for the answer, a `deadline` for each statement lets a database that hangs count as away.
+Where somebody waits for the answer, a `deadline` for each statement lets a database that hangs count as away. Both may
+be asked for again and again, since they change while a call is under way: who presses Ctrl-C has no patience left.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from farm.database import connect
@@ -54,20 +56,20 @@ class Session:
         project_key: ProjectKey,
         *,
         max_attempts: int,
-        patience: float,
+        patience: Callable[[], float] | float,
         deadline: Deadline | float | None = None,
     ) -> None:
         self._url = url
         self._vault = vault
         self._project_key = project_key
         self._max_attempts = max_attempts
-        self._patience = patience
+        self._patience = patience if callable(patience) else partial(float, patience)
         self._deadline = deadline
         self._tables: Tables | None = None
 
     def call(self, work: Callable[[Tables], T]) -> T:
         """Run `work` (which must be safe to repeat) on the connection; try again while the database is away."""
-        until = time.monotonic() + self._patience
+        began = time.monotonic()
         while True:
             try:
                 return work(self._connected())
@@ -75,7 +77,7 @@ class Session:
                 if error.reason is not Reason.DATABASE_AWAY:
                     raise
                 self.close()
-                if time.monotonic() >= until:
+                if time.monotonic() - began >= self._patience():
                     raise
                 time.sleep(_PAUSE)
 

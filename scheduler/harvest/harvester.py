@@ -136,7 +136,7 @@ class Harvester:
         if last_id is None or progress.state == "complete" or time.monotonic() < self._looked + _KEEP_EVERY:
             return last_id is not None and progress.state == "complete"
         self._looked = time.monotonic()
-        return tables.ledger.is_attended(run_id) and tables.ledger.is_through(run_id, last_id)
+        return bool(tables.ledger.attended([run_id])) and tables.ledger.is_through(run_id, last_id)
 
     def stop(self) -> None:
         """Give back what is being fetched, and end."""

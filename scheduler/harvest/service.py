@@ -77,7 +77,7 @@ def run_harvest(
     peer_of(order.pacs)
     source = spool_of(settings, order.destination, order.recipe)
     check_apart(source, order.destination)
-    with desk_of(settings) as (desk, servers):
+    with desk_of(settings, stop) as (desk, servers):
         run = open_run(desk, source, order.destination, order.recipe)
         Spool(source).close()
         with closing(desk.session()) as session:

@@ -5,16 +5,12 @@ from __future__ import annotations
 import math
 from contextlib import closing
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from farm.errors import Reason, Unavailable
 from scheduler.campaign import Campaign, Summary, check_apart, desk_of, open_run
 from scheduler.ingest.port import header_rule, offer_of, rules_of, tls_of, told_of
 from scheduler.ingest.ports import Ports, listener
 from scheduler.ingest.spool import Spool
-from scheduler.patience import Haste
-
-_KEPT: Final = "The database does not answer. What was acknowledged is safe; the same command goes on with it."
 
 if TYPE_CHECKING:
     import threading
@@ -62,16 +58,10 @@ def run_scp(  # noqa: PLR0913 - an order, and how to talk to whoever gave it
     source = spool_of(settings, destination, recipe)
     check_apart(source, destination)
     listening = listener(*address)
-    haste = Haste(stop, settings.ledger_patience_seconds)
-    with closing(listening), desk_of(settings, haste) as (desk, servers):
+    with closing(listening), desk_of(settings, stop) as (desk, servers):
         run = open_run(desk, source, destination, recipe)
         ports = Ports(desk, run, Spool(source), order, listening)
         campaign = Campaign(desk, servers, run, ports, patience=math.inf)
         with closing(campaign):
             on_listening(listening.getsockname()[1])
-            try:
-                return campaign.run(on_progress, stop)
-            except Unavailable as error:
-                if error.reason is not Reason.DATABASE_AWAY:
-                    raise
-                raise Unavailable(error.reason, _KEPT) from None
+            return campaign.run(on_progress, stop)

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,6 @@ from farm.ledger import Ledger
 from farm.net.services import Status as Dimse
 from farm.net.storing import OUT_OF_RESOURCES, SUCCESS
 from farm.settings import Settings
-from scheduler.worker_process import environment
 
 if TYPE_CHECKING:
     import subprocess
@@ -292,21 +291,6 @@ def test_an_order_that_cannot_be_carried_out_starts_nothing(
     assert said.status == Status.ORDER
     assert "Receiving" not in said.err
     assert not (home / "spool").exists()
-
-
-@pytest.fixture
-def servers(home: Path) -> Stack:
-    """Return servers that this test may kill."""
-    return Stack(Settings(home=home)).start()
-
-
-@pytest.fixture
-def apart(servers: Stack, cli: Cli, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:  # noqa: ARG001 - `cli` cleans the environment before
-    """Return settings for these servers, which are in the environment too."""
-    settings = replace(settings, database_url=servers.database_url, broker_url=servers.broker_url)
-    for name, value in environment(settings).items():
-        monkeypatch.setenv(name, value)
-    return settings
 
 
 @pytest.fixture

@@ -116,10 +116,13 @@ def test_a_server_that_hangs_is_away_for_who_cannot_wait(database: str) -> None:
         db.value("one")
 
 
-def test_a_statement_that_hangs_already_ends_once_there_is_haste(database: str) -> None:
+@pytest.mark.parametrize("is_migration", [False, True])
+def test_a_statement_that_hangs_already_ends_once_there_is_haste(database: str, is_migration: bool) -> None:  # noqa: FBT001
     """Ctrl-C would wait for as long as a healthy statement may take, or for ever."""
     stop = Event()
-    conn = connect(database, deadline=Haste(stop, 0.1))
+    haste = Haste(stop, 0.1)
+    conn = connect(database, deadline=haste.unless_asked if is_migration else haste)
+    assert conn.execute("SHOW statement_timeout").fetchone() == ("0" if is_migration else "1min",)
     soon = Timer(0.1, stop.set)
     soon.start()
     with _hanging(conn), pytest.raises(Unavailable):
