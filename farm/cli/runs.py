@@ -1,7 +1,8 @@
 """`farm status`: how the runs stand, whether one is going on or not.
 
 The ledger's state of a run says what it waits for. Whether somebody is at it shows by who attends it: a run that was
-left by a killed command is told from one that is at work.
+left by a killed command is told from one that is at work. That what has come is at its end does not make a run complete
+for people while a harvest has not fetched all that its list wants: then its state is that of the harvest.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from farm.cli.again import again
 from farm.cli.options import json_option, settings_with
 from farm.cli.tables import database, ledger_in
 from farm.errors import MEANING, Reason
-from farm.ledger.kinds import attended, kinds
+from farm.ledger.harvests import Harvests
+from farm.ledger.kinds import kinds
 from farm.registry import project_names
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 _COMING = {"folder": "crawling", "scp": "receiving", "harvest": "harvesting"}
 """What is called `crawling` in the ledger, by a run's kind, while somebody is at it."""
+_OF_HARVESTS = ("active", "paused", "complete", "cancelled")
+"""The states of harvests: of several the first speaks for their run, and what is cancelled only for itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,8 @@ class Standing:
     """Somebody brings instances in, or is ready to."""
     moving: bool
     """Some are on their way to a worker, or in one's hands."""
+    harvest: str | None
+    """The state of a harvest that has not fetched all: active, paused or cancelled. None: there is none like that."""
     account: Account
 
     @property
@@ -52,13 +58,20 @@ class Standing:
     @property
     def state(self) -> str:
         """The state, in a word for people."""
-        if self.run.state not in {"crawling", "active"}:
-            return self.run.state
+        if self.known not in {"crawling", "active"}:
+            return self.known
         if self.attended:
             return _COMING.get(self.kind or "", self.run.state)
-        if self.run.state == "crawling" and (self.account.waiting or self.kind == "folder"):
+        if self.harvest == "active" or (
+            self.run.state == "crawling" and (self.account.waiting or self.kind == "folder")
+        ):
             return "interrupted"
-        return ("active" if self.moving else "waiting") if self.account.waiting else "idle"
+        return ("active" if self.moving else "waiting") if self.account.waiting else self.harvest or "idle"
+
+    @property
+    def known(self) -> str:
+        """The state as the ledger knows it, that of the harvest included."""
+        return self.harvest or "complete" if self.run.state == "complete" else self.run.state
 
     @property
     def left(self) -> bool:
@@ -73,7 +86,7 @@ class Standing:
             "project": self.project,
             "kind": self.kind,
             "recipe": self.recipe,
-            "state": run.state,
+            "state": self.known,
             "attended": self.attended,
             "trouble": run.trouble,
             "recipe_digest": run.recipe_digest,
@@ -93,7 +106,8 @@ def status(*, run_id: int | None, as_json: bool) -> None:
         runs = ledger.runs() if run_id is None else [ledger.run(run_id)]
         standing = _standing(connection, ledger, runs)
         studies = None if run_id is None else ledger.studies(run_id)
-        next_step = "" if run_id is None else again(connection, settings, run_id)
+        fetches = standing[0].harvest == "active" if standing else False
+        next_step = "" if run_id is None else again(connection, settings, run_id, fetches=fetches)
     if studies is not None and not studies.open + studies.closed:
         studies = None  # nothing came from peers
     if as_json and run_id is None:
@@ -109,7 +123,8 @@ def status(*, run_id: int | None, as_json: bool) -> None:
 
 def _standing(connection: psycopg.Connection, ledger: Ledger, runs: list[Run]) -> list[Standing]:
     ids = [run.id for run in runs]
-    projects, known, busy = project_names(connection), kinds(connection, ids), attended(connection, ids)
+    projects, known, busy = project_names(connection), kinds(connection, ids), ledger.attended(ids)
+    harvests = _harvests(connection)
     return [
         Standing(
             run=run,
@@ -117,10 +132,19 @@ def _standing(connection: psycopg.Connection, ledger: Ledger, runs: list[Run]) -
             kind=known.get(run.id),
             attended=run.id in busy,
             moving=progress.queued + progress.leased > 0,
+            harvest=harvests.get(run.id),
             account=Account.of(progress, run.counters),
         )
         for run, progress in ((run, ledger.progress(run.id)) for run in runs)
     ]
+
+
+def _harvests(connection: psycopg.Connection) -> dict[int, str]:
+    """Return, by run, the state of its harvest where that has not fetched all."""
+    states: dict[int, str] = {}
+    for one in Harvests(connection).harvests():
+        states[one.run_id] = min(one.state, states.get(one.run_id, one.state), key=_OF_HARVESTS.index)
+    return {run_id: state for run_id, state in states.items() if state != "complete"}
 
 
 def _show_one(one: Standing, studies: Studies | None, next_step: str) -> None:

@@ -9,19 +9,22 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 from fix_cli import Cli, Starter, ended
-from fix_farm import visible
+from fix_farm import Opener, visible
 from fix_pacs import Described, Study, write_list
 from fix_peers import free_port
 from fix_scripted import Scripted
 
 from farm.database import connect
+from farm.ledger.harvest_values import Keyed, ListRow
 from farm.settings import Settings
+from scheduler.campaign import Desk
 
 pytestmark = pytest.mark.servers
 PAUSED = "Harvest 1 is paused: `farm harvest resume 1` lets it go on.\n"
@@ -136,6 +139,40 @@ def test_a_pacs_that_is_away_ends_the_command_with_status_5(
     with pacs.running():
         command = Command(tmp_path, pacs)
         assert farm(*command.words).json["complete"]
+
+
+def test_a_run_is_complete_with_its_harvest(farm: Cli, desk: Desk, opened: Opener) -> None:
+    """Lost otherwise: the rest of a list that was not fetched, when people delete what a complete run needs no more."""
+
+    def stated() -> tuple[str, str]:
+        return farm("status", "1", "--json").json["state"], farm("status", "1").out.split("\n")[0]
+
+    run = opened().run
+    with closing(desk.session()) as session:
+        tables = session.call(lambda tables: tables)
+        assert tables.ledger.finish(run.id)
+        assert stated() == ("complete", "Run 1 is complete.")
+        of_run = partial(tables.harvests.open, run_id=run.id, pacs="PACS", sealed=b"")
+        one, other = of_run(list_key=b"1").id, of_run(list_key=b"2").id
+        tables.harvests.add_rows(one, [ListRow(row=1, sealed=b"")])
+        for harvest in (one, other):
+            tables.harvests.listed(harvest)
+        assert tables.harvests.finish(other)
+        assert stated() == ("active", "Run 1 is interrupted.")
+        assert "To go on: give its `farm harvest` again." in farm("status", "1").out
+        assert farm("status").out.split("\n")[1].split()[:5] == ["1", "default", "harvest", "basic", "interrupted"]
+        tables.harvests.pause(one)
+        assert stated() == ("paused", "Run 1 is paused.")
+        tables.harvests.cancel(one)
+        assert stated() == ("complete", "Run 1 is complete.")  # the list that was right is done
+        tables.harvests.resume(one)
+        tables.harvests.resolved(one, 1, studies=[Keyed(key=b"study", sealed=b"")])
+        study = tables.harvests.take_study("PACS", "worker", 60)
+        assert study is not None
+        assert stated() == ("active", "Run 1 is interrupted.")
+        tables.harvests.end_study(study, "complete")
+        assert tables.harvests.finish(one)
+        assert stated() == ("complete", "Run 1 is complete.")
 
 
 def test_a_killed_command_fetches_nothing_twice(farm: Cli, start: Starter, settings: Settings, tmp_path: Path) -> None:

@@ -20,14 +20,23 @@ from scheduler.harvest.windows import Windows
 _NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)  # a Monday
 
 
-def _standing(state: str, kind: str | None, *, waiting: int = 0, moving: bool = False, attended: bool = False) -> str:
+def _standing(  # noqa: PLR0913 - all that is told of a run
+    state: str,
+    kind: str | None,
+    *,
+    waiting: int = 0,
+    moving: bool = False,
+    attended: bool = False,
+    harvest: str | None = None,
+) -> str:
     sealed = dict.fromkeys(("destination_key", "destination_sealed", "source_key", "source_sealed"), b"")
     facts = {"id": 1, "project_id": 1, "destination_id": 1, "recipe_digest": "", "recipe_json": "{}", "trouble": None}
     times = {"created_at": _NOW, "crawled_at": None, "finished_at": None, "counters": {}}
     run = Run(state=state, **sealed, **facts, **times)  # type: ignore[arg-type]
     ends = dict.fromkeys(("done", "quarantined", "skipped", "pixels_at_risk", "output_bytes"), 0)
     account = Account(total=waiting, waiting=waiting, **ends)
-    return Standing(run=run, project="", kind=kind, attended=attended, moving=moving, account=account).state
+    facts = {"attended": attended, "moving": moving, "harvest": harvest}
+    return Standing(run=run, project="", kind=kind, account=account, **facts).state  # type: ignore[arg-type]
 
 
 def test_what_a_run_is_said_to_be() -> None:
@@ -41,6 +50,10 @@ def test_what_a_run_is_said_to_be() -> None:
     assert _standing("active", "folder", waiting=2) == "waiting"
     assert _standing("active", "folder", waiting=2, moving=True) == "active"
     assert _standing("stopped", "folder", waiting=2) == "stopped"
+    assert _standing("crawling", "harvest", harvest="active", attended=True) == "harvesting"
+    assert _standing("crawling", "harvest", harvest="active") == "interrupted"  # by `kill -9`
+    assert _standing("active", "harvest", harvest="paused") == "paused"
+    assert _standing("active", "harvest", harvest="paused", waiting=1) == "waiting"
 
 
 def test_a_narrow_screen_folds_the_widest_column_alone(
