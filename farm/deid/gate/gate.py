@@ -33,7 +33,7 @@ from farm.dicom.elements import PIXEL_DATA
 _WELL_KNOWN = b"1.2.840.10008."
 _PADDING = b"\0 "
 _DUMMY_UID = b"2.25.0"
-_SOP_INSTANCE, _PATIENT_ID, _CHARSET = 0x00080018, 0x00100020, 0x00080005
+_SOP_CLASS, _SOP_INSTANCE, _PATIENT_ID, _CHARSET = 0x00080016, 0x00080018, 0x00100020, 0x00080005
 _IDENTITY_REMOVED, _METHOD, _METHOD_CODES, _TEMPORAL = 0x00120062, 0x00120063, 0x00120064, 0x00280303
 _BASIC_PROFILE = b"113100"
 _DIGITS = re.compile(rb"[0-9.:+\-\\ \0]*")  # what dates and times are made of
@@ -58,7 +58,8 @@ def examine(expected: Expected, source: Source, output: Output) -> Verdict:
     findings += _moved(expected, before, after)
     findings += _pixels(expected, source, before, after)
     gone = before.gone(after)
-    search = Search(gone, before.charsets, _kept(gone, before.charsets), expected.reading)
+    sop_class = after.walk.facts.get(_SOP_CLASS, b"")
+    search = Search(gone, before.charsets, _kept(gone, before.charsets), expected.reading, sop_class)
     texts, others = after.values()
     found = hits(search, before.uids, texts, others)
     if found:

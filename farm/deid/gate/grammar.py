@@ -14,7 +14,7 @@ from farm.dicom.dictionary import vr_of
 from farm.dicom.elements import IMPLICIT, ITEM, ITEM_END, LONG_VRS, SHORT_VRS, UNDEFINED, Dialect
 
 # Of the top level: the character set, what identifies the instance, the markers.
-_FACTS = frozenset({0x00080005, 0x00080018, 0x00100020, 0x00120062, 0x00120063, 0x00120064, 0x00280303})
+_FACTS = frozenset({0x00080005, 0x00080016, 0x00080018, 0x00100020, 0x00120062, 0x00120063, 0x00120064, 0x00280303})
 PIXEL_FACTS = tuple(0x00280000 + element for element in (0x02, 0x04, 0x08, 0x10, 0x11, 0x100))
 """What tells how long pixel values are: samples, colours, frames, rows, columns, bits (PS3.5 8.1.1)."""
 FACTS = _FACTS.union(PIXEL_FACTS)

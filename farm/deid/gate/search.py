@@ -57,8 +57,8 @@ _PRINTED = bytes(range(0x20, 0x7F)) + b"\t\r\n\f\0"
 _WINDOW, _DISTINCT = 48, 8  # bytes of a binary value that are looked for at once; how many of them differ at least
 _LOOKED_AT = 256  # bytes of a value that tell whether it is text
 _TIMES_STAY = frozenset({"shifted", "kept"})  # by rule: a time of day without its date is then no sign of anything
-_MEMORIES: dict[tuple[Reading, Charsets], Memory] = {}
-_READINGS = 16
+_MEMORIES: dict[tuple[Reading, Charsets, bytes], Memory] = {}
+_MOST_MEMORIES = 64
 _NOTHING_KEPT = Kept(values=())
 
 
@@ -71,18 +71,22 @@ class Hit(NamedTuple):
 
 
 class Search(NamedTuple):
-    """What one instance's search goes by: the heaps of what is gone, their character sets, and what is kept."""
+    """What one instance's search goes by: the heaps of what is gone, their character sets, and what is kept.
+
+    Instances of one SOP class share a memory: what is gone of a report would be looked for in every slice of a series.
+    """
 
     gone: Heaps
     charsets: Charsets
     kept: Kept
     reading: Reading
+    sop_class: bytes
 
 
 def hits(search: Search, uids: AbstractSet[bytes], texts: AbstractSet[bytes], others: AbstractSet[bytes]) -> list[Hit]:
     """Return what is left in an output's values of what had to go, and of original UIDs."""
     # Taken out while in use: two threads never share one, and one that an error left half done is never used again.
-    known_by = (search.reading, search.charsets)
+    known_by = (search.reading, search.charsets, search.sop_class)
     memory = _MEMORIES.pop(known_by, None)
     memory = memory if memory and not memory.is_full else Memory(search.charsets)
     identifiers, descriptions = _sorted_texts(search.gone)
@@ -102,7 +106,7 @@ def hits(search: Search, uids: AbstractSet[bytes], texts: AbstractSet[bytes], ot
         *_uids(uids, hay),
         *_bytes(search.gone[Heap.BYTES], hay, search.kept),
     ]
-    if len(_MEMORIES) >= _READINGS:
+    if len(_MEMORIES) >= _MOST_MEMORIES:
         _MEMORIES.clear()
     _MEMORIES[known_by] = memory
     if not found:
