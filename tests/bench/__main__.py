@@ -20,7 +20,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from tests import generate
-from tests.bench.contenders import CONTENDERS, ROOT, Absent, Contender, Probe
+from tests.bench.contenders import BARE, CONTENDERS, GATED, ROOT, Absent, Contender, Probe
 from tests.bench.farmrun import SHAPES, FarmCommand
 from tests.bench.figures import Figure, Sample, table, verdict
 
@@ -35,6 +35,7 @@ _WARM_UP = 0
 _MOST_CP = 2.0
 _MOST_PER_ELEMENT = 0.5
 _LEAST_SHARE = 60
+_MOST_GATED, _MOST_GATED_HEAVY = 1.5, 2.0
 
 
 def main() -> None:
@@ -48,6 +49,7 @@ def main() -> None:
         result = {
             "bulk": _bulk(folder, options),
             "heavy": _heavy(folder, options, elements),
+            "gate": _gate(folder, options),
             "farm_run": _farm_runs(folder, options),
         }
     machine = f"Python {sys.version.split()[0]}, {os.cpu_count()} processors"
@@ -170,6 +172,31 @@ def _heavy(folder: Path, options: argparse.Namespace, elements: dict[str, int]) 
     return figures
 
 
+def _gate(folder: Path, options: argparse.Namespace) -> Rows:
+    """Measure what the gate and `research` cost: milliseconds of CPU an instance, files and both digests included."""
+    if options.only and GATED.name not in options.only:
+        return {}
+    note("research and the release gate ...")
+    pair = (Probe(BARE, options.cache), Probe(GATED, options.cache))
+    samples: dict[str, tuple[list[Sample], list[Sample]]] = defaultdict(lambda: ([], []))
+    try:
+        for part in range(options.rounds + 1):
+            for kind in ("bulk", *HEAVY):
+                for at in (0, 1) if part % 2 else (1, 0):
+                    sample = pair[at].measure(folder / kind / f"{part:04}", folder)
+                    if part != _WARM_UP:
+                        samples[kind][at].append(sample)
+    except Absent as why:
+        return dict.fromkeys(("bulk", *HEAVY), str(why))
+    finally:
+        for probe in pair:
+            probe.close()
+    return {
+        kind: {"bare_ms": Figure.of(bare).cpu_ms, "gated_ms": Figure.of(gated).cpu_ms}
+        for kind, (bare, gated) in samples.items()
+    }
+
+
 def _farm_runs(folder: Path, options: argparse.Namespace) -> Rows:
     """Measure `farm run` in each shape."""
     if not options.farm_rounds:
@@ -205,6 +232,11 @@ def _tables(machine: str, result: dict[str, Rows]) -> str:
             "Element-heavy, in process, files and both digests included",
             ("", "elements", "CPU us/element", "target"),
             [_heavy_row(kind, figure) for kind, figure in result["heavy"].items()],
+        ),
+        table(
+            "What research and the release gate cost, in process, files and both digests included (CPU ms an instance)",
+            ("", BARE.title, GATED.title, "times", "target"),
+            [_gate_row(kind, figure) for kind, figure in result["gate"].items()],
         ),
         table(
             "Through the farm, start-up subtracted; shares are of the in-process rate",
@@ -243,6 +275,15 @@ def _heavy_row(kind: str, figure: dict[str, float] | str) -> Sequence[str]:
         return kind, f"skipped: {figure}"
     value = figure["cpu_us_per_element"]
     return kind, f"{figure['elements']:.0f}", f"{value:.3f}", verdict(value, _MOST_PER_ELEMENT, at_least=False)
+
+
+def _gate_row(kind: str, figure: dict[str, float] | str) -> Sequence[str]:
+    name, most = ("CT", _MOST_GATED) if kind == "bulk" else (kind, _MOST_GATED_HEAVY)
+    if isinstance(figure, str):
+        return name, f"skipped: {figure}"
+    bare, gated = figure["bare_ms"], figure["gated_ms"]
+    times = gated / bare
+    return name, f"{bare:.3f}", f"{gated:.3f}", f"{times:.2f}", verdict(times, most, at_least=False)
 
 
 def _run_row(name: str, figure: dict[str, float] | str, alone: dict[str, float] | str) -> Sequence[str]:

@@ -54,6 +54,9 @@ CONTENDERS = (
     Contender(name="pydicom", title="pydicom, ten edits", target=6),
     Contender(name="dicom-anonymizer", title="dicom-anonymizer", target=18, requirement="dicom_anonymizer==2.1.0"),
 )
+BARE = Contender(name="farm-bare", title="basic, without the gate")
+GATED = Contender(name="farm", title="research, with the gate", arguments=("research",))
+"""What the release gate and the default preset cost over a pass that has neither."""
 
 
 class Absent(Exception):

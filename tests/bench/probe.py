@@ -180,9 +180,16 @@ def _farm(preset: str = "basic") -> Work:
     return deidentify(preset)
 
 
+def _farm_bare() -> Work:
+    from tests.bench.inprocess import deidentify  # noqa: PLC0415 - there in this contender's environment only
+
+    return deidentify(gated=False)
+
+
 MAKERS: dict[str, Callable[..., Work]] = {
     "cp": _cp,
     "farm": _farm,
+    "farm-bare": _farm_bare,
     "gdcmanon-dumb": _gdcmanon_dumb,
     "gdcmanon": _gdcmanon_profile,
     "dcmanon": _dcmanon,
