@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import errno
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import PurePath
 
@@ -184,6 +186,15 @@ def unavailable(error: OSError) -> Unavailable:
     """Return the error for what a storage said, with the errno's symbol alone: an `OSError` carries a path."""
     reason = Reason.NO_SPACE if error.errno in _FULL else Reason.STORAGE_ERROR
     return Unavailable(reason, errno=symbol_of(error))
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Turn every `OSError` of the block into `Unavailable`."""
+    try:
+        yield
+    except OSError as error:
+        raise unavailable(error) from None
 
 
 def symbol_of(error: OSError) -> str:

@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Self
 
-from farm.errors import Reason
-from farm.stores.durable import guarded
+from farm.errors import Reason, guarded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from farm.stores.durable import guarded, sync_folder
+from farm.errors import guarded
+from farm.stores.durable import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

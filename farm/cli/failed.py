@@ -15,7 +15,7 @@ import click
 
 from farm.cli.kept_apart import new_file
 from farm.cli.options import PLACE
-from farm.stores.durable import guarded
+from farm.errors import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -28,7 +28,7 @@ from farm.cli.progress import Display, Standing
 from farm.cli.statuses import Status
 from farm.dicom import part10, syntaxes
 from farm.dicom.syntaxes import TransferSyntax
-from farm.errors import BadRecipe, Reason, symbol_of, unavailable
+from farm.errors import BadRecipe, Reason, guarded, symbol_of, unavailable
 from farm.net import discovery, services
 from farm.net.client import connect, getting, service
 from farm.net.query import Level
@@ -78,10 +78,8 @@ class _File:
         header = part10.header(syntax, arriving.sop_class.encode(), arriving.sop_instance.encode())
         self._folder = folder
         self._digest = blake3()
-        try:
+        with guarded():
             descriptor, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=folder.into)  # 0600
-        except OSError as error:
-            raise unavailable(error) from None
         self._file, self._path = os.fdopen(descriptor, "wb"), Path(name)
         self._write(header)
 
@@ -112,10 +110,8 @@ class _File:
             raise unavailable(error) from None
 
     def _write(self, data: bytes | memoryview) -> None:
-        try:
+        with guarded():
             self._file.write(data)
-        except OSError as error:
-            raise unavailable(error) from None
 
 
 @click.command()

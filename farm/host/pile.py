@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextlib
 import mmap
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import accumulate, pairwise
 from typing import IO
 
 from farm.dicom.elements import Data
-from farm.errors import unavailable
+from farm.errors import guarded
 from farm.frames.encapsulated import Frame
 
 _KEPT = 32 << 20
@@ -62,7 +62,7 @@ class Pile:
             self._file = None
 
     def _spill(self) -> None:
-        with _storage():
+        with guarded():
             if self._file is None:
                 self._file = tempfile.TemporaryFile(dir=self._spill_dir)  # noqa: SIM115 - it outlives this
             self._file.writelines(self._kept)
@@ -78,15 +78,6 @@ def joined(spill_dir: str | None, pieces: Iterable[Frame]) -> Data:
 
 
 def _mapped(file: IO[bytes]) -> mmap.mmap:
-    with _storage():
+    with guarded():
         file.flush()
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-
-
-@contextlib.contextmanager
-def _storage() -> Iterator[None]:
-    """Turn what the disk says into `Unavailable`."""
-    try:
-        yield
-    except OSError as error:
-        raise unavailable(error) from None

@@ -12,20 +12,11 @@ import secrets
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from farm.errors import unavailable
+from farm.errors import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-@contextmanager
-def guarded() -> Iterator[None]:
-    """Turn every `OSError` of the block into `Unavailable`."""
-    try:
-        yield
-    except OSError as error:
-        raise unavailable(error) from None
 
 
 def sync_folder(path: str) -> None:

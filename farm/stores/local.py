@@ -31,9 +31,9 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from farm.errors import unavailable
+from farm.errors import guarded, unavailable
 from farm.stores import mark
-from farm.stores.durable import guarded, sync_folder
+from farm.stores.durable import sync_folder
 from farm.stores.store import Owner, Segment, Staged, Store, checked
 
 if TYPE_CHECKING:

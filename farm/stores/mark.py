@@ -16,8 +16,8 @@ import secrets
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from farm.errors import BadRecipe, Reason, Unavailable, unavailable
-from farm.stores.durable import guarded, sync_folder
+from farm.errors import BadRecipe, Reason, Unavailable, guarded, unavailable
+from farm.stores.durable import sync_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

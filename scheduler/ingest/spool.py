@@ -22,7 +22,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from farm.stores.durable import guarded, sync_folder
+from farm.errors import guarded
+from farm.stores.durable import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
