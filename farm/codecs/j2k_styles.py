@@ -64,7 +64,11 @@ class Numbers:
 
 def read(stream: bytes) -> tuple[Style, Numbers]:
     """Return how a code stream is coded; raise `BadInput` where its headers cannot be followed."""
-    header = j2k_markers.read(stream)
+    return read_behind(j2k_markers.read(stream), stream)
+
+
+def read_behind(header: j2k_markers.Header, stream: bytes) -> tuple[Style, Numbers]:
+    """Return the same of a code stream whose main header was read."""
     bodies = dict(reversed(header.segments))
     siz, cod, qcd = (bodies.get(marker, b"") for marker in (_SIZ, COD, _QCD))
     if len(siz) < 39 or len(cod) < 10 or not qcd:

@@ -62,7 +62,8 @@ def opened(frame: Frame, job: Job) -> Piece | None:
         head = head_of(frame)
         agree(head, job.layout)
         stream = bytes(frame[head.start :])
-        header, coded = j2k_markers.read(stream), j2k_styles.read(stream)
+        header = j2k_markers.read(stream)
+        coded = j2k_styles.read_behind(header, stream)
     except BadInput:  # the processor's codecs say what is wrong with it
         return None
     samples = head.signed == job.layout.signed and (9 if head.signed else 1) <= head.precision <= job.layout.bits_stored
