@@ -106,7 +106,7 @@ def status(*, run_id: int | None, as_json: bool) -> None:
         runs = ledger.runs() if run_id is None else [ledger.run(run_id)]
         standing = _standing(connection, ledger, runs)
         studies = None if run_id is None else ledger.studies(run_id)
-        fetches = standing[0].harvest == "active" if standing else False
+        fetches = any(one.harvest == "active" for one in standing)
         next_step = "" if run_id is None else again(connection, settings, run_id, fetches=fetches)
     if studies is not None and not studies.open + studies.closed:
         studies = None  # nothing came from peers

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 Work = Callable[[Sequence[Path], Path], None]
@@ -174,22 +175,16 @@ def _wait_for(ask: Callable[[], object]) -> None:
             return
 
 
-def _farm(preset: str = "basic") -> Work:
+def _farm(preset: str = "basic", *, gated: bool = True) -> Work:
     from tests.bench.inprocess import deidentify  # noqa: PLC0415 - there in this contender's environment only
 
-    return deidentify(preset)
-
-
-def _farm_bare() -> Work:
-    from tests.bench.inprocess import deidentify  # noqa: PLC0415 - there in this contender's environment only
-
-    return deidentify(gated=False)
+    return deidentify(preset, gated=gated)
 
 
 MAKERS: dict[str, Callable[..., Work]] = {
     "cp": _cp,
     "farm": _farm,
-    "farm-bare": _farm_bare,
+    "farm-bare": partial(_farm, gated=False),
     "gdcmanon-dumb": _gdcmanon_dumb,
     "gdcmanon": _gdcmanon_profile,
     "dcmanon": _dcmanon,
